@@ -1,0 +1,150 @@
+//! Asking a Workload API for one's own identities: what `countersign identity fetch` does.
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+
+use api::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
+use api::workload::{X509svid, X509svidRequest, X509svidResponse};
+use thiserror::Error;
+use tonic::metadata::MetadataValue;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use types::SpiffeId;
+
+use crate::secret::Secret;
+
+/// For connecting and for the first answer, which comes without delay.
+const PATIENCE: Duration = Duration::from_secs(10); // tidy: a client's own patience; nobody outside can grow it
+
+/// One identity, as the agent handed it out.
+#[derive(Clone, Debug)]
+pub struct FetchedSvid {
+    /// The SPIFFE ID.
+    pub spiffe_id: SpiffeId,
+    /// DER, leaf first.
+    pub chain_der: Vec<Vec<u8>>,
+    /// The private key, DER PKCS#8.
+    pub key_der: Secret,
+    /// DER of the roots of its own trust domain.
+    pub bundle_der: Vec<Vec<u8>>,
+}
+
+/// Why no identity was fetched.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    /// Nobody answers on the socket.
+    #[error("no agent answers on `{}`", path.display())]
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        source: tonic::transport::Error,
+    },
+    /// The agent does not know this process.
+    #[error("the agent has no identity for this process")]
+    Denied,
+    /// The agent answered with another status.
+    #[error("the agent refused: {0}")]
+    Refused(String),
+    /// No answer within ten seconds.
+    #[error("the agent did not answer in time")]
+    TimedOut,
+    /// The answer is not what the standard says.
+    #[error("the agent's answer cannot be used: {0}")]
+    Malformed(&'static str),
+}
+
+/// Fetches the identities of the calling process once. The first is the default.
+///
+/// # Errors
+/// [`FetchError::Denied`] when no rule recognises this process; otherwise as named.
+pub async fn fetch(socket_path: &Path) -> Result<Vec<FetchedSvid>, FetchError> {
+    let answer =
+        tokio::time::timeout(PATIENCE, first_answer(socket_path)).await.map_err(|_| FetchError::TimedOut)??;
+    if answer.svids.is_empty() {
+        return Err(FetchError::Malformed("it holds no identity"));
+    }
+    answer.svids.into_iter().map(read).collect()
+}
+
+async fn first_answer(path: &Path) -> Result<X509svidResponse, FetchError> {
+    let mut client = SpiffeWorkloadApiClient::new(connect(path).await?);
+    let mut request = Request::new(X509svidRequest {});
+    request.metadata_mut().insert("workload.spiffe.io", MetadataValue::from_static("true"));
+    let mut stream = client.fetch_x509svid(request).await.map_err(|status| refused(&status))?.into_inner();
+    match stream.message().await {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => Err(FetchError::Malformed("it ended without a message")),
+        Err(status) => Err(refused(&status)),
+    }
+}
+
+async fn connect(path: &Path) -> Result<Channel, FetchError> {
+    let unreachable = |source| FetchError::Unreachable { path: path.to_owned(), source };
+    let text = path.to_str().ok_or(FetchError::Malformed("the socket's path is not UTF-8"))?;
+    let endpoint = Endpoint::from_shared(format!("unix:{text}")).map_err(unreachable)?;
+    endpoint.connect_timeout(PATIENCE).connect().await.map_err(unreachable)
+}
+
+fn refused(status: &Status) -> FetchError {
+    if status.code() == Code::PermissionDenied {
+        return FetchError::Denied;
+    }
+    let words: String = status.message().chars().filter(|c| !c.is_control()).take(200).collect();
+    FetchError::Refused(format!("{words} ({:?})", status.code()))
+}
+
+fn read(svid: X509svid) -> Result<FetchedSvid, FetchError> {
+    let spiffe_id =
+        SpiffeId::parse(&svid.spiffe_id).map_err(|_| FetchError::Malformed("a SPIFFE ID does not parse"))?;
+    let key_der = Secret::new(svid.x509_svid_key);
+    let chain_der = split(&svid.x509_svid).ok_or(FetchError::Malformed("a chain is not DER"))?;
+    let bundle_der = split(&svid.bundle).ok_or(FetchError::Malformed("a bundle is not DER"))?;
+    if chain_der.is_empty() || key_der.reveal().is_empty() {
+        return Err(FetchError::Malformed("an identity lacks its certificate or key"));
+    }
+    Ok(FetchedSvid { spiffe_id, chain_der, key_der, bundle_der })
+}
+
+/// Takes concatenated DER sequences apart.
+fn split(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut parts = Vec::new();
+    while !bytes.is_empty() {
+        let (part, rest) = bytes.split_at_checked(sequence_length(bytes)?)?;
+        parts.push(part.to_vec());
+        bytes = rest;
+    }
+    Some(parts)
+}
+
+/// The whole length of the DER `SEQUENCE` at the start.
+fn sequence_length(bytes: &[u8]) -> Option<usize> {
+    let (header, rest) = bytes.split_first_chunk::<2>()?;
+    match header {
+        [0x30, short @ 0..=0x7f] => usize::from(*short).checked_add(2),
+        [0x30, long @ 0x81..=0x84] => {
+            let digits = usize::from(long & 0x0f);
+            let length = rest.get(..digits)?.iter().fold(0usize, |length, byte| length << 8 | usize::from(*byte));
+            length.checked_add(2 + digits)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn concatenated_sequences_come_apart() {
+        let long = [&[0x30, 0x82, 0x01, 0x00][..], &[7; 256]].concat();
+        let joined = [&[0x30, 0x01, 0x05][..], &long, &[0x30, 0x00]].concat();
+        assert_eq!(split(&joined), Some(vec![vec![0x30, 0x01, 0x05], long, vec![0x30, 0x00]]));
+        assert_eq!(split(&[]), Some(vec![]));
+        for bad in
+            [&[0x30][..], &[0x30, 0x02, 0x00], &[0x31, 0x00], &[0x30, 0x80], &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]]
+        {
+            assert_eq!(split(bad), None, "{bad:?}");
+        }
+    }
+}

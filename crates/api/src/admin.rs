@@ -1,0 +1,446 @@
+//! The admin service: what an operator's command line, and later the console, ask of control, and what it answers.
+//!
+//! These types are the JSON of `DATA/admin.sock`. Text that names policies is for operators only; what a caller of a
+//! service sees is decided elsewhere.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use types::facts::{Outcome, Protocol};
+use types::{DecisionId, Timestamp};
+
+/// How many decisions a listing shows where nobody says how many.
+pub const DEFAULT_LIMIT: usize = 50;
+
+/// The service itself. Implemented by control, asked by the admin socket's handlers.
+pub trait Admin: Send + Sync {
+    /// What runs here.
+    fn status(&self) -> Status;
+
+    /// Issues a short-lived certificate in the name of a workload to an operator. Judged and recorded, also when refused.
+    ///
+    /// # Errors
+    /// [`Failure`] when the workload is unknown, the request is not readable, policy refuses or nothing can be recorded.
+    fn impersonate(&self, operator: &str, request: &Impersonate) -> Result<Impersonated, Failure>;
+
+    /// The decisions asked for, oldest first, each joined with its completion. Ends when there are no more, or never
+    /// when the question follows. Dropping the receiver ends the work behind it.
+    ///
+    /// # Errors
+    /// [`Failure`] when the log cannot be read.
+    fn decisions(&self, query: &DecisionQuery) -> Result<Decisions, Failure>;
+
+    /// The story of one decision, named by its id or by the short form that listings print.
+    ///
+    /// # Errors
+    /// [`Failure`] when no decision or more than one has that name.
+    fn explain(&self, name: &str) -> Result<Explanation, Failure>;
+
+    /// The roots of one domain.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no such domain.
+    fn bundle(&self, domain: &str) -> Result<Bundle, Failure>;
+}
+
+/// Entries as they are found. A full channel holds the reader of the log back.
+pub type Decisions = tokio::sync::mpsc::Receiver<Entry>;
+
+/// What runs here: the answer of `GET /v1/status`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of the program.
+    pub version: String,
+    /// The organisation's trust domain suffix, such as `acme.internal`.
+    pub organisation: String,
+    /// The node's name.
+    pub node: String,
+    /// When this process began to serve.
+    #[serde(with = "rfc3339")]
+    pub started: Timestamp,
+    /// The running revision, 64 hexadecimal digits.
+    pub revision: String,
+    /// What the running revision holds.
+    pub counts: Counts,
+    /// The listeners that take calls.
+    pub listeners: Vec<ListenerStatus>,
+    /// Each host that is served, and the domain that claims it.
+    pub hosts: BTreeMap<String, String>,
+    /// The directory of keys, log and sockets.
+    pub data: String,
+    /// The Workload API's socket.
+    pub workload_socket: String,
+    /// What was found when the decision log was opened after a crash; empty after a clean stop.
+    pub log_findings: Vec<String>,
+}
+
+/// What a revision holds, in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Business domains.
+    pub domains: usize,
+    /// Services.
+    pub services: usize,
+    /// Listed routes of all services.
+    pub routes: usize,
+    /// Callers, those implied by services included.
+    pub workloads: usize,
+    /// Policies people wrote, generated ones not counted.
+    pub policies: usize,
+}
+
+/// One listener.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// Its name in node.yaml.
+    pub name: String,
+    /// Where it listens in fact.
+    pub address: SocketAddr,
+    /// The domains it serves.
+    pub domains: Vec<String>,
+}
+
+/// `POST /v1/impersonate`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Impersonate {
+    /// The workload, such as `finance/payments`.
+    pub workload: String,
+    /// A PKCS #10 request in PEM, proving the key. Its subject and extensions are not read.
+    pub csr: String,
+}
+
+/// A certificate in the name of a workload.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Impersonated {
+    /// The SPIFFE ID of the workload.
+    pub spiffe_id: String,
+    /// The chain in PEM, leaf first.
+    pub chain: String,
+    /// The leaf's serial number, lower-case hexadecimal.
+    pub serial: String,
+    /// Last moment of validity.
+    #[serde(with = "rfc3339")]
+    pub not_after: Timestamp,
+    /// The operator that the certificate names.
+    pub via: String,
+}
+
+/// The roots of a trust domain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Bundle {
+    /// The trust domain, such as `finance.acme.internal`.
+    pub trust_domain: String,
+    /// The roots in PEM.
+    pub roots: String,
+}
+
+/// `GET /v1/decisions`: which ones.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DecisionQuery {
+    /// Only calls of this workload (`finance/payments`) or SPIFFE ID.
+    pub caller: Option<String>,
+    /// Only this answer.
+    pub outcome: Option<Outcome>,
+    /// Only what happened at or after this moment, in microseconds since 1970.
+    pub since: Option<u64>,
+    /// At most the latest so many, all when absent; what follows is not counted.
+    pub limit: Option<usize>,
+    /// Stay, and give what happens from now on.
+    pub follow: bool,
+}
+
+/// One line of a listing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Entry {
+    /// A request that was decided.
+    Decision(Box<Decision>),
+    /// Refusals before identity that were counted, not recorded one by one.
+    Refusals(Refusals),
+    /// A place where the log is not as it was written.
+    Damage(Damage),
+}
+
+/// A place where the log is not as it was written.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Damage {
+    /// Which file, where in it, and what is wrong.
+    pub message: String,
+}
+
+/// One decision, joined with how it ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Decision {
+    /// The id that the caller was given.
+    pub id: DecisionId,
+    /// When it was decided.
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
+    /// The answer.
+    pub outcome: Outcome,
+    /// The reason code of a denial, `""` for an allow.
+    pub reason: String,
+    /// What the operator should know beyond the reason, `""` for nothing.
+    pub note: String,
+    /// Who called: `finance/payments`, a SPIFFE ID where it is no workload of ours, `""` where nobody was identified.
+    pub caller: String,
+    /// What is known of the caller's identity.
+    pub identity: Identity,
+    /// The listener.
+    pub listener: String,
+    /// The protocol of the request.
+    pub protocol: Protocol,
+    /// The peer's network address.
+    pub source: Option<IpAddr>,
+    /// The host that was asked for: the server name until a request is read, `""` where not even that is known.
+    pub host: String,
+    /// The service, `""` before routing.
+    pub service: String,
+    /// The method, `""` before parsing.
+    pub method: String,
+    /// The path template, `*` for an unlisted route that is judged, `""` where none matched.
+    pub template: String,
+    /// The risk that policies saw.
+    pub risk: Option<u8>,
+    /// The determining policies.
+    pub determining: Vec<String>,
+    /// The revision that decided, 64 hexadecimal digits.
+    pub revision: Option<String>,
+    /// The lane of the log that holds the record.
+    pub lane: String,
+    /// Its place in that lane.
+    pub sequence: u64,
+    /// How the request ended; absent for a denial and while it lasts.
+    pub completion: Option<Completion>,
+}
+
+/// What is known of a caller.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Identity {
+    /// Proven by a certificate.
+    Verified(Certificate),
+    /// Not established.
+    Unidentified {
+        /// The SPIFFE ID that a refused certificate claimed, `""` where there was none.
+        claimed: String,
+    },
+}
+
+/// The certificate that proved a caller.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The SPIFFE ID.
+    pub spiffe_id: String,
+    /// The serial number, lower-case hexadecimal.
+    pub serial: String,
+    /// SHA-256 of the certificate, lower-case hexadecimal.
+    pub sha256: String,
+    /// First moment of validity.
+    #[serde(with = "rfc3339")]
+    pub not_before: Timestamp,
+    /// Last moment of validity.
+    #[serde(with = "rfc3339")]
+    pub not_after: Timestamp,
+    /// The operator on whose behalf the workload was impersonated, `""` for the workload itself.
+    pub via: String,
+}
+
+/// How an allowed request ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Completion {
+    /// The status that the upstream gave; absent where it gave none.
+    pub status: Option<u16>,
+    /// `""`, or why it did not end well: a reason code, or `caller-gone`.
+    pub reason: String,
+    /// Microseconds from the decision to the end of the response.
+    pub duration_micros: u64,
+    /// Bytes of the request's body.
+    pub request_bytes: u64,
+    /// Bytes of the response's body.
+    pub response_bytes: u64,
+}
+
+/// Refusals before identity, counted together.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Refusals {
+    /// When they were recorded.
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
+    /// When the first happened.
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
+    /// The listener.
+    pub listener: String,
+    /// The reason code.
+    pub reason: String,
+    /// The source of the first of them.
+    pub source: Option<IpAddr>,
+    /// How many.
+    pub count: u64,
+}
+
+/// The story of one decision: `GET /v1/decisions/{id}`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The record.
+    pub decision: Decision,
+    /// The steps of the request's life, in order, each with what came of it.
+    pub steps: Vec<Step>,
+    /// The policies that determined the answer, as the deciding revision has them.
+    pub policies: Vec<PolicyNote>,
+    /// Whether the deciding revision is the one in force now.
+    pub revision_in_force: bool,
+    /// What is not known, such as a revision that is no longer there; empty where nothing is missing.
+    pub unknown: Vec<String>,
+    /// Whether anything reached an upstream.
+    pub forwarded: bool,
+    /// What would have to change for another answer, `""` for an allow.
+    pub to_change: String,
+}
+
+/// What came of one step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepResult {
+    /// Done, nothing against it.
+    Passed,
+    /// The request was refused here.
+    Refused,
+    /// It did not end well, after it was allowed.
+    Failed,
+    /// The request did not get here.
+    NotReached,
+    /// Nobody knows yet: the request lasts, or the process ended before it did.
+    Pending,
+    /// Something that policies saw; nothing is judged here.
+    Noted,
+}
+
+/// One step of a request's life.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// `accept` (only where it refused), `identity`, `parse`, `route`, `limits`, `risk`, `consent`, `requires`, `policy`,
+    /// `record` or `upstream`.
+    pub name: String,
+    /// What came of it.
+    pub result: StepResult,
+    /// A few words, such as `verified` or `not reached`.
+    pub summary: String,
+    /// What it rests on, one fact a line.
+    pub facts: Vec<String>,
+}
+
+/// A determining policy.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PolicyNote {
+    /// Its id, such as `finance/payments-posts-entries`.
+    pub id: String,
+    /// `permit` or `forbid`.
+    pub effect: String,
+    /// Its `@reason`.
+    pub reason: String,
+    /// The file it stands in, or for a generated policy the file that it comes from, relative to the trust directory.
+    pub path: Option<String>,
+    /// The line at which it begins, counted from 1.
+    pub line: Option<usize>,
+    /// Whether it was made from `requires`, `accepts_from` or `calls` rather than written.
+    pub generated: bool,
+    /// Its source text.
+    pub source: String,
+}
+
+/// Why the admin service did not do what was asked. The status of the response follows from `code`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What kind of failure.
+    pub code: FailureCode,
+    /// What happened: lower case, no period.
+    pub message: String,
+    /// What to do, `""` for nothing.
+    pub hint: String,
+}
+
+/// The kinds of failure of the admin service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureCode {
+    /// The question cannot be understood.
+    BadRequest,
+    /// Policy refuses it.
+    NotAllowed,
+    /// There is no such thing.
+    NotFound,
+    /// More than one thing has that name.
+    Ambiguous,
+    /// It cannot be done now.
+    Unavailable,
+}
+
+impl FailureCode {
+    /// The HTTP status of the answer.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::NotAllowed => 403,
+            Self::NotFound => 404,
+            Self::Ambiguous => 409,
+            Self::Unavailable => 503,
+        }
+    }
+}
+
+impl Failure {
+    /// Puts a failure together.
+    pub fn new(code: FailureCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: hint.into() }
+    }
+}
+
+/// Moments as RFC 3339 in UTC with microseconds.
+mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use types::Timestamp;
+
+    pub(super) fn serialize<S: Serializer>(moment: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(moment)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parsed: jiff::Timestamp = text.parse().map_err(D::Error::custom)?;
+        u64::try_from(parsed.as_microsecond())
+            .map(Timestamp::from_micros)
+            .map_err(|_| D::Error::custom("a moment before 1970"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_travel_as_rfc_3339_and_come_back() {
+        let refusals = Refusals {
+            at: Timestamp::from_micros(1_795_425_242_131_004),
+            since: Timestamp::from_seconds(1_795_425_242),
+            listener: "gateway".into(),
+            reason: "identity.missing".into(),
+            source: None,
+            count: 3,
+        };
+        let text = serde_json::to_string(&Entry::Refusals(refusals.clone())).unwrap();
+        assert!(text.contains(r#""kind":"refusals","at":"2026-11-23T"#), "{text}");
+        assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), Entry::Refusals(refusals));
+    }
+
+    #[test]
+    fn a_question_with_an_unknown_key_is_refused() {
+        assert!(serde_json::from_str::<DecisionQuery>(r#"{"callr":"finance/payments"}"#).is_err());
+    }
+}

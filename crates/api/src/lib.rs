@@ -1,0 +1,16 @@
+//! Wire types between the roles of Countersign: the SPIFFE Workload API, the issuer as agents and proxies see it, and
+//! the admin socket. No logic, so that a role never needs to see another.
+
+pub mod admin;
+pub mod issuance;
+mod redact;
+
+/// The SPIFFE Workload API, generated from `proto/workload.proto` by `cargo xtask gen`.
+#[rustfmt::skip]
+#[expect(
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
+pub mod workload;

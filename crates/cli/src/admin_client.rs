@@ -1,0 +1,212 @@
+//! Asks the running process over its admin socket: HTTP/1.1 and JSON.
+
+use std::path::{Path, PathBuf};
+
+use api::admin::{Bundle, DecisionQuery, Explanation, Failure, FailureCode, Impersonate, Impersonated, Status};
+use bytes::Bytes;
+use http::{Method, Request, Response, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use types::limits;
+
+use crate::exit::{Exit, Failed};
+use crate::paths::ADMIN_SOCKET;
+
+/// The admin service of one data directory.
+#[derive(Clone, Debug)]
+pub struct AdminClient {
+    socket: PathBuf,
+}
+
+impl AdminClient {
+    /// Nothing is opened yet.
+    pub fn new(data: &Path) -> Self {
+        Self { socket: data.join(ADMIN_SOCKET) }
+    }
+
+    /// What runs there.
+    ///
+    /// # Errors
+    /// As all questions here: [`Failed`] with the service's own words, or why it was not reached.
+    pub async fn status(&self) -> Result<Status, Failed> {
+        self.get("/v1/status").await
+    }
+
+    /// A certificate in the name of a workload.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn impersonate(&self, question: &Impersonate) -> Result<Impersonated, Failed> {
+        let response = self.send(Method::POST, "/v1/impersonate", Some(question)).await?;
+        self.read(response).await
+    }
+
+    /// The roots of a domain.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn bundle(&self, domain: &str) -> Result<Bundle, Failed> {
+        self.get(&format!("/v1/bundles/{}", escape(domain))).await
+    }
+
+    /// Why one call was allowed or refused.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn explain(&self, id: &str) -> Result<Explanation, Failed> {
+        self.get(&format!("/v1/decisions/{}", escape(id))).await
+    }
+
+    /// A stream of decisions, one JSON object a line.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn decisions(&self, query: &DecisionQuery) -> Result<Lines, Failed> {
+        let path = format!("/v1/decisions?{}", query_string(query));
+        let response = self.send(Method::GET, &path, None::<&()>).await?;
+        let body = self.check(response).await?.into_body();
+        Ok(Lines { body, buffer: Vec::new(), socket: self.socket.clone() })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
+        let response = self.send(Method::GET, path, None::<&()>).await?;
+        self.read(response).await
+    }
+
+    /// One connection for one question: it is local, and nothing needs to be kept.
+    async fn send<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<Response<Incoming>, Failed> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreached(&error))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.unreached(&error))?;
+        tokio::spawn(connection);
+        let bytes = match body {
+            Some(body) => serde_json::to_vec(body).map_err(|error| self.unreached(&error))?,
+            None => Vec::new(),
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "admin")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(bytes)))
+            .map_err(|error| self.unreached(&error))?;
+        sender.send_request(request).await.map_err(|error| self.unreached(&error))
+    }
+
+    async fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, Failed> {
+        let response = self.check(response).await?;
+        let bytes = self.collect(response.into_body()).await?;
+        serde_json::from_slice(&bytes).map_err(|error| self.unreached(&error))
+    }
+
+    /// Answers other than 200 are the service's failure.
+    async fn check(&self, response: Response<Incoming>) -> Result<Response<Incoming>, Failed> {
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let bytes = self.collect(response.into_body()).await?;
+        match serde_json::from_slice::<Failure>(&bytes) {
+            Ok(failure) => Err(failed(failure)),
+            Err(_) => Err(Failed::new(format!("the admin service answered {status}"))),
+        }
+    }
+
+    async fn collect(&self, body: Incoming) -> Result<Bytes, Failed> {
+        let limited = http_body_util::Limited::new(body, limits::CALL_RESPONSE_BYTES.default_usize());
+        let collected = limited.collect().await.map_err(|error| self.unreached(&error))?;
+        Ok(collected.to_bytes())
+    }
+
+    fn unreached(&self, error: &dyn std::fmt::Display) -> Failed {
+        Failed::new(format!("asking {} failed: {error}", self.socket.display()))
+            .hint("is the process still running? its own output says why not")
+    }
+}
+
+/// The service's failure as the command's: what policy refuses is a no.
+fn failed(failure: Failure) -> Failed {
+    let exit = match failure.code {
+        FailureCode::NotAllowed => Exit::No,
+        FailureCode::BadRequest | FailureCode::NotFound | FailureCode::Ambiguous | FailureCode::Unavailable => {
+            Exit::CouldNot
+        }
+    };
+    Failed { exit, ..Failed::new(failure.message).hint(failure.hint) }
+}
+
+/// Lines of a response, as they come.
+#[derive(Debug)]
+pub struct Lines {
+    body: Incoming,
+    buffer: Vec<u8>,
+    socket: PathBuf,
+}
+
+impl Lines {
+    /// The next line; `None` at the end.
+    ///
+    /// # Errors
+    /// When the connection breaks or a line is not what it should be.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failed> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return serde_json::from_slice(&line).map(Some).map_err(|error| self.broken(&error));
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(self.broken(&error)),
+                Some(Ok(frame)) => self.buffer.extend(frame.into_data().unwrap_or_default()),
+            }
+        }
+    }
+
+    fn broken(&self, error: &dyn std::fmt::Display) -> Failed {
+        Failed::new(format!("the answer of {} broke off: {error}", self.socket.display()))
+    }
+}
+
+/// A question as the query of a URL.
+fn query_string(query: &DecisionQuery) -> String {
+    let mut parts = vec![format!("follow={}", query.follow)];
+    parts.extend(query.caller.as_ref().map(|caller| format!("caller={}", escape(caller))));
+    parts.extend(query.outcome.map(|outcome| format!("outcome={outcome}")));
+    parts.extend(query.since.map(|since| format!("since={since}")));
+    parts.extend(query.limit.map(|limit| format!("limit={limit}")));
+    parts.join("&")
+}
+
+/// Percent-encodes everything but the unreserved characters of RFC 3986 2.3.
+fn escape(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_become_queries() {
+        let query = DecisionQuery { caller: Some("hr/people&x=1".into()), limit: Some(5), ..DecisionQuery::default() };
+        assert_eq!(query_string(&query), "follow=false&caller=hr%2Fpeople%26x%3D1&limit=5");
+        assert_eq!(escape("0197a1f2…c4"), "0197a1f2%E2%80%A6c4");
+    }
+
+    #[test]
+    fn only_a_refusal_by_policy_is_a_no() {
+        assert_eq!(failed(Failure::new(FailureCode::NotAllowed, "m", "h")).exit, Exit::No);
+        assert_eq!(failed(Failure::new(FailureCode::NotFound, "m", "")).exit, Exit::CouldNot);
+    }
+}

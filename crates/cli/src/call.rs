@@ -1,0 +1,292 @@
+//! `call --as D/W METHOD URL`: one real call as a workload, and what came of it.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use api::admin::{Explanation, Status};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, Uri, header};
+use http_body_util::Full;
+use identity::{Bundle, BundleSet};
+use serde::Serialize;
+use types::{DecisionId, Fault, Host, Reason, TrustDomain};
+
+use crate::admin_client::AdminClient;
+use crate::args::Call;
+use crate::env::Env;
+use crate::exit::{Exit, Failed, Outcome};
+use crate::https::{self, Server};
+use crate::key::Impersonation;
+use crate::paths;
+use crate::term::story::Teller;
+use crate::term::time::Times;
+use crate::term::{Palette, Tone, harmless_lines};
+
+/// The header field that names the decision on every response.
+const DECISION: &str = "countersign-decision";
+/// How the `type` of our own problem details begins; the reason's code follows.
+const PROBLEM_TYPE: &str = "urn:countersign:reason:";
+/// How long the end of the call may take to reach the log.
+const END_RECORDED: Duration = Duration::from_secs(1);
+
+/// The call as it was asked for.
+struct Asked {
+    host: Host,
+    request: Request<Full<Bytes>>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong usage, no running process, no permission to impersonate, or no answer.
+pub fn run(args: Call, env: &Env) -> Outcome {
+    let asked = asked(&args)?;
+    let data = paths::running(env, args.target.data.as_deref())?;
+    crate::tasks::block_on(call(args, asked, AdminClient::new(&data), env))?
+}
+
+async fn call(args: Call, asked: Asked, client: AdminClient, env: &Env) -> Outcome {
+    let status = client.status().await?;
+    let (domain, address) = find(&status, &asked.host)?;
+    let server = server(&client, &asked.host, &domain, address).await?;
+    let credential = Impersonation::obtain(&client, &args.workload).await?.credential()?;
+    let response = https::send(credential, server, asked.request).await.map_err(Failed::new)?;
+    let exit = exit_of(&response);
+    let decision = decision_of(&response);
+    let story = match &decision {
+        Some(id) => story(&client, id).await,
+        None => None,
+    };
+    if args.json {
+        show_json(&response, exit, decision.as_deref(), story.as_ref())?;
+    } else {
+        show(env, &response, decision.as_deref(), story.as_ref())?;
+    }
+    Ok(exit)
+}
+
+/// Builds the request out of the command line.
+fn asked(args: &Call) -> Result<Asked, Failed> {
+    let uri: Uri = args.url.parse().map_err(|error| Failed::usage(format!("`{}` is not a URL: {error}", args.url)))?;
+    let example = "write it like https://ledger.acme.internal/entries";
+    let wrong = |what: &str| Failed::usage(format!("`{}` {what}", args.url)).hint(example);
+    if uri.scheme_str() != Some("https") {
+        return Err(wrong("is not an https URL"));
+    }
+    let authority = uri.authority().map(http::uri::Authority::as_str).ok_or_else(|| wrong("names no host"))?;
+    let (host, _) = Host::parse_with_port(authority).map_err(|reason| wrong(reason.title()))?;
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut request = Request::builder().method(args.method.as_str()).uri(target).header(header::HOST, authority);
+    let mut typed = false;
+    for field in &args.headers {
+        let (name, value) = header_field(field)?;
+        typed |= name == header::CONTENT_TYPE;
+        request = request.header(name, value);
+    }
+    let body = body(args.body.as_deref())?;
+    if args.body.is_some() && !typed {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    let request = request.body(Full::new(body)).map_err(|error| wrong(&error.to_string()))?;
+    Ok(Asked { host, request })
+}
+
+fn header_field(field: &str) -> Result<(HeaderName, HeaderValue), Failed> {
+    let wrong = || Failed::usage(format!("`{field}` is not a header field")).hint("write it like `accept: text/csv`");
+    let (name, value) = field.split_once(':').ok_or_else(wrong)?;
+    Ok((name.trim().parse().map_err(|_| wrong())?, value.trim().parse().map_err(|_| wrong())?))
+}
+
+fn body(text: Option<&str>) -> Result<Bytes, Failed> {
+    match text.map(|text| (text, text.strip_prefix('@'))) {
+        None => Ok(Bytes::new()),
+        Some((_, Some(file))) => std::fs::read(file)
+            .map(Bytes::from)
+            .map_err(|error| Failed::new(format!("the body `{file}` cannot be read: {error}"))),
+        Some((text, None)) => Ok(Bytes::from(text.to_owned())),
+    }
+}
+
+/// The domain that claims a host, and the listener that serves it.
+pub fn find(status: &Status, host: &Host) -> Result<(String, SocketAddr), Failed> {
+    let domain = status.hosts.get(host.as_str()).ok_or_else(|| {
+        let known: Vec<&str> = status.hosts.keys().map(String::as_str).collect();
+        Failed::new(format!("no service claims the host `{host}`")).hint(format!("served are {}", known.join(", ")))
+    })?;
+    let listener = status.listeners.iter().find(|listener| listener.domains.contains(domain)).ok_or_else(|| {
+        Failed::new(format!("no listener serves {domain}, the domain of `{host}`"))
+            .hint("add it to a listener in node.yaml")
+    })?;
+    Ok((domain.clone(), reachable(listener.address)))
+}
+
+/// A listener on every address is reached over loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let loopback = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(loopback, address.port())
+}
+
+async fn server(client: &AdminClient, host: &Host, domain: &str, address: SocketAddr) -> Result<Server, Failed> {
+    let bundle = client.bundle(domain).await?;
+    let unusable =
+        |error: &dyn std::fmt::Display| Failed::new(format!("the roots of {domain} are not usable: {error}"));
+    let trust_domain = TrustDomain::parse(&bundle.trust_domain).map_err(|error| unusable(&error))?;
+    let roots = Bundle::from_pem(trust_domain.clone(), &bundle.roots).map_err(|error| unusable(&error))?;
+    Ok(Server { address, host: host.clone(), trust_domain, bundles: BundleSet::from_iter([roots]) })
+}
+
+/// Our refusals are a no; a service that fails, or is not reached, could not be done.
+fn exit_of(response: &Response<Bytes>) -> Exit {
+    match (own_reason(response), response.status().is_server_error()) {
+        (Some(reason), _) if reason.fault() == Fault::Upstream => Exit::CouldNot,
+        (Some(_), _) => Exit::No,
+        (None, true) => Exit::CouldNot,
+        (None, false) => Exit::Yes,
+    }
+}
+
+/// The reason, where the response is our own refusal.
+fn own_reason(response: &Response<Bytes>) -> Option<Reason> {
+    let kind = response.headers().get(header::CONTENT_TYPE)?.as_bytes();
+    if !kind.starts_with(b"application/problem+json") {
+        return None;
+    }
+    let problem: serde_json::Value = serde_json::from_slice(response.body()).ok()?;
+    Reason::from_code(problem.get("type")?.as_str()?.strip_prefix(PROBLEM_TYPE)?)
+}
+
+fn decision_of(response: &Response<Bytes>) -> Option<String> {
+    let id: DecisionId = response.headers().get(DECISION)?.to_str().ok()?.parse().ok()?;
+    Some(id.to_string())
+}
+
+/// The story, with the end of the call where it is recorded in time.
+async fn story(client: &AdminClient, id: &str) -> Option<Explanation> {
+    let deadline = tokio::time::Instant::now() + END_RECORDED;
+    loop {
+        let story = client.explain(id).await.ok();
+        let ended = story.as_ref().is_some_and(|story| !story.forwarded || story.decision.completion.is_some());
+        if ended || tokio::time::Instant::now() >= deadline {
+            return story;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn show(env: &Env, response: &Response<Bytes>, decision: Option<&str>, story: Option<&Explanation>) -> io::Result<()> {
+    let (palette, mut out) = (Palette::stdout(env), io::stdout().lock());
+    writeln!(out, "{}", palette.paint(Tone::Strong, &response.status().to_string()))?;
+    let text = String::from_utf8_lossy(response.body());
+    if !text.trim().is_empty() {
+        writeln!(out, "{}", harmless_lines(text.trim_end()))?;
+    }
+    writeln!(out)?;
+    match (story, decision) {
+        (Some(story), _) => Teller { palette, times: Times::local() }.tell_shortly(&mut out, story),
+        (None, Some(id)) => writeln!(out, "decision {id}: it is not in the log (yet); try `countersign explain {id}`"),
+        (None, None) => writeln!(out, "the response names no decision"),
+    }
+}
+
+/// The object of `--json`.
+#[derive(Serialize)]
+struct Json<'a> {
+    kind: &'static str,
+    allowed: bool,
+    status: u16,
+    headers: Vec<(&'a str, String)>,
+    body: String,
+    decision: Option<&'a str>,
+    explanation: Option<&'a Explanation>,
+}
+
+fn show_json(
+    response: &Response<Bytes>,
+    exit: Exit,
+    decision: Option<&str>,
+    story: Option<&Explanation>,
+) -> io::Result<()> {
+    let headers = response.headers().iter();
+    let headers = headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let line = Json {
+        kind: "call",
+        allowed: exit != Exit::No,
+        status: response.status().as_u16(),
+        headers: headers.collect(),
+        body: String::from_utf8_lossy(response.body()).into_owned(),
+        decision,
+        explanation: story,
+    };
+    writeln!(io::stdout().lock(), "{}", serde_json::to_string(&line).map_err(io::Error::from)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn parsed(arguments: &[&str]) -> Result<Asked, Failed> {
+        let line = ["countersign", "call", "--as", "finance/payments"].iter().chain(arguments);
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Call(args) => asked(&args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_request_is_what_was_asked() {
+        let asked = parsed(&["POST", "https://ledger.acme.internal/entries?a=1", "-d", "{}", "-H", "x-a: b"]).unwrap();
+        assert_eq!(asked.host.as_str(), "ledger.acme.internal");
+        assert_eq!(asked.request.uri(), "/entries?a=1");
+        assert_eq!(asked.request.headers()["host"], "ledger.acme.internal");
+        assert_eq!(asked.request.headers()["content-type"], "application/json");
+        assert_eq!(asked.request.headers()["x-a"], "b");
+        let asked = parsed(&["PUT", "https://h.acme/a", "-d", "x", "-H", "Content-Type: text/plain"]).unwrap();
+        assert_eq!(asked.request.headers().get_all("content-type").iter().count(), 1);
+    }
+
+    #[test]
+    fn odd_paths_travel_as_they_are() {
+        for path in ["//", "/a//b", "/a%2fb", "/../x", "/a/./b", "/a%5cb"] {
+            assert_eq!(parsed(&["GET", &format!("https://h.acme{path}")]).unwrap().request.uri(), path);
+        }
+    }
+
+    #[test]
+    fn what_is_no_call_is_wrong_usage() {
+        for url in ["http://h.acme/", "/entries", "h.acme", "https:///x", "https://1.2.3.4/x y"] {
+            assert_eq!(parsed(&["GET", url]).err().map(|failed| failed.exit), Some(Exit::Usage), "{url}");
+        }
+        assert!(parsed(&["GET", "https://h.acme/", "-H", "no colon"]).is_err());
+    }
+
+    #[test]
+    fn refusals_of_ours_and_failures_of_the_service_end_differently() {
+        let response = |status: u16, kind: &str, body: &str| {
+            let built = Response::builder().status(status).header("content-type", kind);
+            exit_of(&built.body(Bytes::from(body.to_owned())).unwrap())
+        };
+        let problem = |reason: &str| format!(r#"{{"type":"urn:countersign:reason:{reason}"}}"#);
+        assert_eq!(response(201, "application/json", "{}"), Exit::Yes);
+        assert_eq!(response(404, "application/json", "{}"), Exit::Yes, "the service's own answer");
+        assert_eq!(response(403, "application/problem+json", &problem("policy.no-permit")), Exit::No);
+        assert_eq!(response(503, "application/problem+json", &problem("record.full")), Exit::No);
+        assert_eq!(response(502, "application/problem+json", &problem("upstream.unreachable")), Exit::CouldNot);
+        assert_eq!(response(500, "text/plain", "oops"), Exit::CouldNot);
+        assert_eq!(response(403, "application/problem+json", r#"{"type":"about:blank"}"#), Exit::Yes);
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_reached_over_loopback() {
+        assert_eq!(reachable("0.0.0.0:8443".parse().unwrap()), "127.0.0.1:8443".parse().unwrap());
+        assert_eq!(reachable("[::]:1".parse().unwrap()), "[::1]:1".parse().unwrap());
+        assert_eq!(reachable("10.0.0.1:1".parse().unwrap()), "10.0.0.1:1".parse().unwrap());
+    }
+}

@@ -1,0 +1,48 @@
+//! The environment: the only place that reads it, once, at start.
+
+use std::path::PathBuf;
+
+/// What the environment says that we listen to.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Env {
+    /// `COUNTERSIGN_DATA`: the data directory of the commands that ask a running process.
+    pub data: Option<PathBuf>,
+    /// `COUNTERSIGN_LOG`: which log lines go to standard error, as `tracing` directives.
+    pub log: Option<String>,
+    /// `XDG_STATE_HOME`, when it is an absolute path (the specification says to ignore others).
+    pub state_home: Option<PathBuf>,
+    /// `HOME`.
+    pub home: Option<PathBuf>,
+    /// `NO_COLOR`, when it is not empty.
+    pub no_color: bool,
+    /// `TERM` is `dumb`.
+    pub dumb_terminal: bool,
+    /// `PATH`.
+    pub path: Vec<PathBuf>,
+}
+
+impl Env {
+    /// Reads it.
+    pub fn read() -> Self {
+        Self {
+            data: set("COUNTERSIGN_DATA").map(PathBuf::from),
+            log: set("COUNTERSIGN_LOG").and_then(|value| value.into_string().ok()),
+            state_home: set("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()),
+            home: set("HOME").map(PathBuf::from),
+            no_color: set("NO_COLOR").is_some(),
+            dumb_terminal: set("TERM").is_some_and(|value| value == "dumb"),
+            path: set("PATH").map(|value| std::env::split_paths(&value).collect()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether colour is wanted where there is a terminal.
+    pub const fn wants_colour(&self) -> bool {
+        !self.no_color && !self.dumb_terminal
+    }
+}
+
+/// A variable that is set and not empty.
+#[expect(clippy::disallowed_methods, reason = "this is the binary's one reader of the environment")]
+fn set(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}

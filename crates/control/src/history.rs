@@ -1,0 +1,321 @@
+//! Reading the decision log for people: filtered, each decision joined with its completion, and followed as it grows.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::admin::{
+    Certificate, Completion, Damage, Decision, DecisionQuery, Entry, Failure, FailureCode, Identity, Refusals,
+};
+use record::{Cursor, DamageKind, Item, ReadError, Record};
+use tokio::sync::mpsc::Sender;
+use types::facts::{self, Caller, Facts, Outcome};
+use types::{Clock, DecisionId, Timestamp, TrustDomain, limits};
+
+use crate::names::{self, DecisionName};
+
+/// How often a log that is followed is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100); // tidy: a pause, not a limit
+/// How long a line of an allowed call waits for the call's end, so that it can say how it ended.
+const WAIT_FOR_END_MICROS: u64 = 1_000_000;
+/// Clocks may have been set back between the making of an id and its record.
+const SLACK_MICROS: u64 = 60_000_000;
+/// How many decisions of one short name are told apart.
+const NAMESAKES: usize = 10;
+
+/// One enforcer's log, and how its callers are named.
+#[derive(Clone)]
+pub struct History {
+    /// The log's directory.
+    pub dir: PathBuf,
+    /// The organisation whose trust domains are shortened.
+    pub organisation: TrustDomain,
+    /// For knowing how long a line has waited.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl History {
+    /// Sends what a question asks for, until there is no more, or the receiver is gone.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn answer(&self, query: &DecisionQuery, out: &Sender<Entry>) -> Result<(), ReadError> {
+        let since = Timestamp::from_micros(query.since.unwrap_or_default());
+        let mut cursor = Cursor::open_since(&self.dir, since)?;
+        let mut latest = Latest::new(query.limit.unwrap_or_else(|| limits::LISTED_DECISIONS.default_usize()));
+        for item in &mut cursor {
+            match self.read(&item?) {
+                Read::Entry(entry) if self.wanted(&entry, query) => {
+                    // asked for all, those that have waited longest go out with or without their ends
+                    let oldest = latest.push(entry).filter(|_| query.limit.is_none());
+                    if oldest.is_some_and(|oldest| out.blocking_send(oldest).is_err()) {
+                        return Ok(());
+                    }
+                }
+                Read::End(id, end) => latest.end(id, end),
+                Read::Entry(_) | Read::Nothing => {}
+            }
+        }
+        for entry in latest.entries {
+            if out.blocking_send(entry).is_err() {
+                return Ok(());
+            }
+        }
+        if query.follow { self.follow(cursor, query, out) } else { Ok(()) }
+    }
+
+    /// What happens from now on. A line of an allowed call waits a little for its end.
+    fn follow(&self, mut cursor: Cursor, query: &DecisionQuery, out: &Sender<Entry>) -> Result<(), ReadError> {
+        let mut waiting: BTreeMap<(Timestamp, DecisionId), Box<Decision>> = BTreeMap::new();
+        while !out.is_closed() {
+            cursor.poll()?;
+            let mut ready = Vec::new();
+            for item in &mut cursor {
+                match self.read(&item?) {
+                    Read::Entry(entry) if !self.wanted(&entry, query) => {}
+                    Read::Entry(Entry::Decision(decision)) if decision.outcome == Outcome::Allow => {
+                        waiting.insert((decision.at, decision.id), decision);
+                    }
+                    Read::Entry(entry) => ready.push(entry),
+                    Read::End(id, end) => ready.extend(ended(&mut waiting, id, end)),
+                    Read::Nothing => {}
+                }
+            }
+            let now = self.clock.now();
+            let late = waiting.extract_if(.., |(at, _), _| now.micros_since(*at) > WAIT_FOR_END_MICROS);
+            ready.extend(late.map(|(_, decision)| Entry::Decision(decision)));
+            for entry in ready {
+                if out.blocking_send(entry).is_err() {
+                    return Ok(());
+                }
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// The decision of that name.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is none, more than one, or the log cannot be read.
+    pub fn find(&self, name: &str) -> Result<Decision, Failure> {
+        let parsed = DecisionName::parse(name).ok_or_else(|| not_a_name(name))?;
+        let likely = parsed.not_before().micros().saturating_sub(SLACK_MICROS);
+        let mut found = self.search(&parsed, Timestamp::from_micros(likely))?;
+        if found.is_empty() && likely > 0 {
+            found = self.search(&parsed, Timestamp::default())?;
+        }
+        match (found.pop(), found.is_empty()) {
+            (None, _) => Err(not_found(name)),
+            (Some(decision), true) => Ok(decision),
+            (Some(last), false) => Err(ambiguous(name, found.iter().chain([&last]))),
+        }
+    }
+
+    fn search(&self, name: &DecisionName, since: Timestamp) -> Result<Vec<Decision>, Failure> {
+        let mut found: Vec<Decision> = Vec::new();
+        for item in Cursor::open_since(&self.dir, since).map_err(unreadable)? {
+            match self.read(&item.map_err(unreadable)?) {
+                Read::Entry(Entry::Decision(decision)) if name.fits(decision.id) && found.len() < NAMESAKES => {
+                    found.push(*decision);
+                }
+                Read::End(id, end) => {
+                    if let Some(decision) = found.iter_mut().find(|decision| decision.id == id) {
+                        decision.completion = Some(end);
+                    }
+                }
+                Read::Entry(_) | Read::Nothing => {}
+            }
+        }
+        Ok(found)
+    }
+
+    fn wanted(&self, entry: &Entry, query: &DecisionQuery) -> bool {
+        let since = query.since.map(Timestamp::from_micros);
+        match entry {
+            Entry::Decision(decision) => {
+                let spiffe_id = match &decision.identity {
+                    Identity::Verified(certificate) => certificate.spiffe_id.as_str(),
+                    Identity::Unidentified { .. } => "",
+                };
+                let caller = |wanted: &String| *wanted == decision.caller || wanted == spiffe_id;
+                query.caller.as_ref().is_none_or(caller)
+                    && query.outcome.is_none_or(|outcome| outcome == decision.outcome)
+                    && since.is_none_or(|since| decision.at >= since)
+            }
+            Entry::Refusals(refusals) => {
+                query.caller.is_none()
+                    && query.outcome != Some(Outcome::Allow)
+                    && since.is_none_or(|since| refusals.at >= since)
+            }
+            Entry::Damage(_) => true,
+        }
+    }
+
+    fn read(&self, item: &Item) -> Read {
+        let record = match item {
+            Item::Record(record) => record,
+            // the writer died within a record on whose account nothing was answered
+            Item::Damage(damage) if matches!(damage.what, DamageKind::TornTail { .. }) => return Read::Nothing,
+            Item::Damage(damage) => return Read::Entry(Entry::Damage(Damage { message: damage.to_string() })),
+        };
+        let record = record.view();
+        match &record.facts {
+            Facts::Decision(facts) => Read::Entry(Entry::Decision(Box::new(self.decision(&record, facts)))),
+            Facts::Completion(facts) => Read::End(facts.id, completion(facts)),
+            Facts::Refusals(facts) => Read::Entry(Entry::Refusals(refusals(record.at, facts))),
+            Facts::Issuance(_) | Facts::Lifecycle(_) => Read::Nothing,
+        }
+    }
+
+    fn decision(&self, record: &Record<'_>, facts: &facts::Decision<'_>) -> Decision {
+        let (caller, identity) = match &facts.caller {
+            Caller::Verified(peer) => (names::caller(peer.spiffe_id, &self.organisation), verified(peer)),
+            Caller::Unidentified { claimed } => {
+                (String::new(), Identity::Unidentified { claimed: (*claimed).to_owned() })
+            }
+        };
+        Decision {
+            id: facts.id,
+            at: record.at,
+            outcome: facts.outcome,
+            reason: facts.reason.to_owned(),
+            note: facts.note.to_owned(),
+            caller,
+            identity,
+            listener: facts.listener.to_owned(),
+            protocol: facts.protocol,
+            source: facts.source,
+            host: facts.host.to_owned(),
+            service: facts.service.to_owned(),
+            method: facts.method.to_owned(),
+            template: facts.template.to_owned(),
+            risk: facts.risk,
+            determining: facts.determining.iter().map(|id| (*id).to_owned()).collect(),
+            revision: facts.revision.map(|revision| revision.to_string()),
+            lane: record.lane.to_owned(),
+            sequence: record.sequence,
+            completion: None,
+        }
+    }
+}
+
+/// What one item of the log means for a listing.
+enum Read {
+    /// A line.
+    Entry(Entry),
+    /// The end of a call whose line stands before.
+    End(DecisionId, Completion),
+    /// Nothing.
+    Nothing,
+}
+
+/// The latest entries, and where each decision among them stands.
+struct Latest {
+    limit: usize,
+    /// How many entries were let go at the front.
+    gone: usize,
+    entries: VecDeque<Entry>,
+    places: HashMap<DecisionId, usize>,
+}
+
+impl Latest {
+    fn new(limit: usize) -> Self {
+        Self { limit, gone: 0, entries: VecDeque::new(), places: HashMap::new() }
+    }
+
+    /// Takes an entry in, and gives back the oldest where there is one too many.
+    fn push(&mut self, entry: Entry) -> Option<Entry> {
+        if let Entry::Decision(decision) = &entry {
+            self.places.insert(decision.id, self.gone.saturating_add(self.entries.len()));
+        }
+        self.entries.push_back(entry);
+        if self.entries.len() <= self.limit {
+            return None;
+        }
+        self.gone = self.gone.saturating_add(1);
+        let oldest = self.entries.pop_front();
+        if let Some(Entry::Decision(decision)) = &oldest {
+            self.places.remove(&decision.id);
+        }
+        oldest
+    }
+
+    fn end(&mut self, id: DecisionId, end: Completion) {
+        let place = self.places.get(&id).and_then(|place| place.checked_sub(self.gone));
+        if let Some(Entry::Decision(decision)) = place.and_then(|place| self.entries.get_mut(place)) {
+            decision.completion = Some(end);
+        }
+    }
+}
+
+/// The line that waited for this end.
+fn ended(
+    waiting: &mut BTreeMap<(Timestamp, DecisionId), Box<Decision>>,
+    id: DecisionId,
+    end: Completion,
+) -> Option<Entry> {
+    let key = *waiting.keys().find(|(_, waiting)| *waiting == id)?;
+    let mut decision = waiting.remove(&key)?;
+    decision.completion = Some(end);
+    Some(Entry::Decision(decision))
+}
+
+fn verified(peer: &facts::Peer<'_>) -> Identity {
+    Identity::Verified(Certificate {
+        spiffe_id: peer.spiffe_id.to_owned(),
+        serial: peer.serial.to_owned(),
+        sha256: peer.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        not_before: peer.not_before,
+        not_after: peer.not_after,
+        via: peer.via.to_owned(),
+    })
+}
+
+fn completion(facts: &facts::Completion<'_>) -> Completion {
+    Completion {
+        status: facts.status,
+        reason: facts.reason.to_owned(),
+        duration_micros: facts.micros,
+        request_bytes: facts.request_bytes,
+        response_bytes: facts.response_bytes,
+    }
+}
+
+fn refusals(at: Timestamp, facts: &facts::Refusals<'_>) -> Refusals {
+    Refusals {
+        at,
+        since: facts.since,
+        listener: facts.listener.to_owned(),
+        reason: facts.reason.to_owned(),
+        source: facts.source,
+        count: facts.count,
+    }
+}
+
+fn not_a_name(name: &str) -> Failure {
+    let shown: String = name.chars().take(80).collect();
+    let hint = "paste the id of a response's Countersign-Decision, or the short form that `decisions` prints";
+    Failure::new(FailureCode::BadRequest, format!("`{shown}` is not a decision id"), hint)
+}
+
+fn not_found(name: &str) -> Failure {
+    let hint = "it may have been decided by another enforcer, or its part of the log was removed";
+    Failure::new(FailureCode::NotFound, format!("no decision `{name}` in this log"), hint)
+}
+
+fn ambiguous<'a>(name: &str, found: impl Iterator<Item = &'a Decision>) -> Failure {
+    let list: Vec<String> = found.map(|decision| format!("{}  {}", decision.id, decision.at)).collect();
+    let message = format!("`{name}` is the short form of more than one decision");
+    Failure::new(FailureCode::Ambiguous, message, format!("one of\n{}", list.join("\n")))
+}
+
+pub fn unreadable(error: ReadError) -> Failure {
+    let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+    Failure::new(FailureCode::Unavailable, format!("the decision log is not readable: {error}{source}"), "")
+}
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod tests;

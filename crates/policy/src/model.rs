@@ -1,0 +1,188 @@
+//! What policies speak about: an organisation's domains, services, routes and workloads, validated elsewhere and held
+//! here in the form that the compiler and the judge need.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use types::{Label, Reason, RouteId, ServiceId, SpiffeId, TrustDomain, WorkloadId};
+
+/// An organisation, as one revision describes it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The organisation's name; each domain's trust domain is `<domain>.<organisation>`.
+    pub organisation: TrustDomain,
+    /// The risk, 0 to 100, of a call about which nothing is known.
+    pub risk_unknown: u8,
+    /// Where `context.weekday` and `context.minute_of_day` are measured. See [`timezone`].
+    pub timezone: TimeZone,
+    /// The domains by name.
+    pub domains: BTreeMap<Label, Domain>,
+}
+
+/// A segment of the business: a wall with two doors, what it accepts and what it calls.
+#[derive(Clone, Debug)]
+pub struct Domain {
+    /// The name.
+    pub name: Label,
+    /// The provider's consent: calling domain → the services of this domain that it may call. The own domain is implied.
+    pub accepts_from: BTreeMap<Label, BTreeSet<Label>>,
+    /// The consumer's consent: workload of this domain → the services of other domains that it calls.
+    pub calls: BTreeMap<Label, BTreeSet<ServiceId>>,
+    /// The services by name.
+    pub services: BTreeMap<Label, Arc<Service>>,
+    /// The workloads, those implied by services included.
+    pub workloads: BTreeSet<Label>,
+}
+
+/// A callable API.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The id, such as `finance/ledger`.
+    pub id: ServiceId,
+    /// How much harm its data could do.
+    pub sensitivity: Sensitivity,
+    /// The listed routes.
+    pub routes: Vec<Arc<Route>>,
+    /// What happens to requests that match no listed route.
+    pub unlisted: Unlisted,
+    name: String,
+}
+
+impl Service {
+    /// A service; its full name is written out once, for the records.
+    pub fn new(id: ServiceId, sensitivity: Sensitivity, routes: Vec<Arc<Route>>, unlisted: Unlisted) -> Self {
+        let name = id.to_string();
+        Self { id, sensitivity, routes, unlisted, name }
+    }
+
+    /// The id as text, such as `finance/ledger`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// All routes, the pseudo-route of a service that judges what it does not list included.
+    pub fn all_routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let pseudo = match &self.unlisted {
+            Unlisted::Deny => None,
+            Unlisted::Judge(route) => Some(route),
+        };
+        self.routes.iter().chain(pseudo)
+    }
+}
+
+/// What happens to requests that match no listed route of a service.
+#[derive(Clone, Debug)]
+pub enum Unlisted {
+    /// Refused, unknown.
+    Deny,
+    /// Judged as this pseudo-route, whose id ends in `*`.
+    Judge(Arc<Route>),
+}
+
+/// One route of a service.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The id, such as `finance/ledger POST /entries`.
+    pub id: RouteId,
+    /// Whether it reads or writes.
+    pub effect: Effect,
+    /// How much harm its data could do.
+    pub sensitivity: Sensitivity,
+}
+
+/// Whether a route reads or writes. It is an attribute only; the action of a policy is always the method.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Effect {
+    /// Changes nothing.
+    Read,
+    /// Changes something.
+    Write,
+}
+
+impl Effect {
+    /// The text of `resource.effect`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// How much harm the data of a service or route could do. Ordered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Sensitivity {
+    /// 0
+    Public,
+    /// 1
+    Internal,
+    /// 2
+    Confidential,
+    /// 3
+    Restricted,
+}
+
+impl Sensitivity {
+    /// All of them, in order.
+    pub const ALL: [Self; 4] = [Self::Public, Self::Internal, Self::Confidential, Self::Restricted];
+
+    /// The number that policies compare, 0 to 3.
+    pub const fn level(self) -> u8 {
+        match self {
+            Self::Public => 0,
+            Self::Internal => 1,
+            Self::Confidential => 2,
+            Self::Restricted => 3,
+        }
+    }
+
+    /// The name in the trust directory.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Internal => "internal",
+            Self::Confidential => "confidential",
+            Self::Restricted => "restricted",
+        }
+    }
+}
+
+/// The time zone of an IANA name such as `Europe/Berlin`, from the database compiled into the binary, never from the
+/// machine: every enforcer must read `minute_of_day` off the same clock. `None` for a name that the database lacks.
+pub fn timezone(name: &str) -> Option<TimeZone> {
+    TimeZoneDatabase::bundled().get(name).ok()
+}
+
+impl Model {
+    /// The workload that a verified SPIFFE ID names: `spiffe://finance.acme.internal/payments` is `finance/payments`.
+    ///
+    /// # Errors
+    /// [`Reason::IdentityNotACaller`] for reserved names (gateways, the system's and devices' trust domains) and
+    /// [`Reason::IdentityUnknownWorkload`] for whatever else is not registered.
+    pub fn workload_of(&self, id: &SpiffeId) -> Result<WorkloadId, Reason> {
+        let unknown = Reason::IdentityUnknownWorkload;
+        let domain = self.domain_part(id.trust_domain()).ok_or(unknown)?;
+        if matches!(domain, "system" | "devices") || id.path().starts_with("/_") {
+            return Err(Reason::IdentityNotACaller);
+        }
+        let name = id.path().strip_prefix('/').ok_or(unknown)?;
+        let (domain, name) = (Label::parse(domain).map_err(|_| unknown)?, Label::parse(name).map_err(|_| unknown)?);
+        let registered = self.domains.get(&domain).is_some_and(|known| known.workloads.contains(&name));
+        if registered { Ok(WorkloadId::new(domain, name)) } else { Err(unknown) }
+    }
+
+    fn domain_part<'a>(&self, trust_domain: &'a TrustDomain) -> Option<&'a str> {
+        trust_domain.as_str().strip_suffix(self.organisation.as_str())?.strip_suffix('.')
+    }
+
+    /// A service by its id.
+    pub fn service(&self, id: &ServiceId) -> Option<&Arc<Service>> {
+        self.domains.get(id.domain())?.services.get(id.name())
+    }
+
+    /// Whether a workload is registered.
+    pub fn has_workload(&self, id: &WorkloadId) -> bool {
+        self.domains.get(id.domain()).is_some_and(|domain| domain.workloads.contains(id.name()))
+    }
+}

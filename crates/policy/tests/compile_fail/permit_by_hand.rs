@@ -1,0 +1,9 @@
+//! A permit cannot be written down.
+
+use countersign_policy::{Permit, call::Situated};
+
+fn forge(situated: Situated) -> Permit {
+    Permit { situated, determining: Vec::new() }
+}
+
+fn main() {}

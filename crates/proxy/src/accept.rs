@@ -1,0 +1,169 @@
+//! Step 1, accept: a TLS 1.3 handshake for one served host, with a client certificate that verifies.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use identity::VerifiedPeer;
+use policy::call::{Accepted, Refused};
+use rustls::server::Acceptor;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use types::{Host, Reason, SpiffeId, facts::Protocol, limits};
+
+use crate::{credentials::ServerNames, worker::Worker};
+
+/// An accepted connection: who is at the other end and which host it asked for. Verified once, here; its expiry is
+/// looked at again for each request.
+pub struct Connection {
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// The listener's own port, which a Host may name.
+    pub port: u16,
+    /// The peer's address.
+    pub source: SocketAddr,
+    /// The host of the TLS server name.
+    pub server_name: Host,
+    /// The protocol that was agreed on.
+    pub protocol: Protocol,
+    /// The peer.
+    pub peer: VerifiedPeer,
+}
+
+impl Connection {
+    /// A request begins.
+    pub fn accepted(&self, worker: &Worker) -> Accepted {
+        let at = worker.now();
+        Accepted {
+            id: worker.decision_id(at),
+            at,
+            listener: Arc::clone(&self.listener),
+            source: self.source.ip(),
+            server_name: Some(self.server_name.clone()),
+            protocol: self.protocol,
+        }
+    }
+}
+
+/// A connection that never became one.
+pub struct Rejected {
+    reason: Reason,
+    note: String,
+    server_name: Option<Host>,
+    claimed: Option<Box<SpiffeId>>,
+    /// The connection, where the peer may still have to read an alert.
+    stream: Option<TcpStream>,
+}
+
+impl Rejected {
+    /// Without knowing more than the reason.
+    pub fn new(reason: Reason, note: impl Into<String>) -> Self {
+        Self { reason, note: note.into(), server_name: None, claimed: None, stream: None }
+    }
+
+    /// The connection, to [`linger`] on once the refusal is recorded.
+    pub fn take_stream(&mut self) -> Option<TcpStream> {
+        self.stream.take()
+    }
+
+    /// As the record wants it.
+    pub fn into_refused(self, worker: &Worker, listener: &Arc<str>, source: SocketAddr) -> Refused {
+        let at = worker.now();
+        let accepted = Accepted {
+            id: worker.decision_id(at),
+            at,
+            listener: Arc::clone(listener),
+            source: source.ip(),
+            server_name: self.server_name,
+            protocol: Protocol::Tls,
+        };
+        let refused = Refused::new(accepted, self.reason, self.note);
+        match self.claimed {
+            Some(claimed) => refused.with_claimed(*claimed),
+            None => refused,
+        }
+    }
+}
+
+/// Runs the handshake within its time.
+///
+/// # Errors
+/// Why the connection is refused. The peer has then been sent a TLS alert wherever the protocol allows one.
+pub async fn handshake(
+    worker: &Worker,
+    names: &ServerNames,
+    stream: TcpStream,
+) -> Result<(VerifiedPeer, Host, TlsStream<TcpStream>), Rejected> {
+    let bound = Duration::from_millis(limits::HANDSHAKE_TIME.default);
+    timeout(bound, handshake_steps(worker, names, stream))
+        .await
+        .unwrap_or_else(|_| Err(Rejected::new(Reason::AcceptTimeout, "")))
+}
+
+async fn handshake_steps(
+    worker: &Worker,
+    names: &ServerNames,
+    stream: TcpStream,
+) -> Result<(VerifiedPeer, Host, TlsStream<TcpStream>), Rejected> {
+    let started = LazyConfigAcceptor::new(Acceptor::default(), stream)
+        .await
+        .map_err(|error| Rejected::new(Reason::AcceptTls, error.to_string()))?;
+    let asked = started.client_hello().server_name().map(str::to_owned);
+    let server_name = asked.as_deref().and_then(|name| Host::parse(name).ok());
+    let table = names.load();
+    let config = match server_name.as_ref().and_then(|host| table.config_for(host)) {
+        Some(config) => config,
+        None => {
+            // the handshake goes on only so that the peer gets an alert
+            let stream = started.into_stream(table.refusing()).into_fallible().await.err().map(|(_, stream)| stream);
+            let note = if asked.is_none() { "the peer named no server" } else { "" };
+            return Err(Rejected { server_name, stream, ..Rejected::new(Reason::AcceptServerName, note) });
+        }
+    };
+    let refused = |(error, stream): (std::io::Error, TcpStream)| Rejected {
+        server_name: server_name.clone(),
+        stream: Some(stream),
+        ..rejection(&error)
+    };
+    let tls = started.into_stream(config).into_fallible().await.map_err(refused)?;
+    let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
+    let peer = worker.shared().trust.verify(chain).map_err(|refusal| Rejected {
+        server_name: server_name.clone(),
+        claimed: refusal.claimed.clone().map(Box::new),
+        ..Rejected::new(refusal.reason, refusal.to_string())
+    })?;
+    match server_name {
+        Some(host) => Ok((peer, host, tls)),
+        None => Err(Rejected::new(Reason::AcceptServerName, "the peer named no server")),
+    }
+}
+
+/// Gives the peer time to read its alert. It may have sent a request already, since in TLS 1.3 it is done before we are,
+/// and closing a socket with unread bytes would reset the connection and destroy the alert.
+pub async fn linger(mut stream: TcpStream) {
+    let drain = async {
+        let mut left = limits::LINGER_BYTES.default_usize();
+        let mut scrap = [0; 1024];
+        let mut read = stream.shutdown().await.map(|()| 1);
+        while left > 0 && read.is_ok_and(|read| read > 0) {
+            read = stream.read(&mut scrap).await.inspect(|read| left = left.saturating_sub(*read));
+        }
+    };
+    // tolerated: a peer that stays is closed on all the same
+    let _ = timeout(Duration::from_millis(limits::LINGER_TIME.default), drain).await;
+}
+
+/// What a failed handshake says about the peer.
+fn rejection(error: &std::io::Error) -> Rejected {
+    use runtime::tls::{HandshakeRefusal, peer_refusal};
+    match peer_refusal(error) {
+        Some(HandshakeRefusal::Missing) => Rejected::new(Reason::IdentityMissing, ""),
+        Some(HandshakeRefusal::Svid(refusal)) => Rejected {
+            claimed: refusal.claimed.clone().map(Box::new),
+            ..Rejected::new(refusal.reason, refusal.to_string())
+        },
+        None => Rejected::new(Reason::AcceptTls, error.to_string()),
+    }
+}

@@ -1,0 +1,175 @@
+//! Step 8, forward: a recorded permit, and nothing else, sends a request to an upstream.
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use policy::Permit;
+use record::Recorded;
+use tokio::time::{Instant, sleep_until};
+use trustdir::{Service, UpstreamUrl};
+use types::{DecisionId, Reason};
+
+use crate::{
+    body::{Inbound, Progress, ResponseBody, UpstreamBody},
+    headers,
+    http1::hop,
+    pool::{self, Sender, Sent},
+    respond::problem,
+    watch::{Completion, Watched},
+    worker::Worker,
+};
+
+/// Forwards what was permitted and gives the upstream's answer, or a problem where there is none. Either way the
+/// exchange ends with a completion record.
+pub async fn forward(
+    worker: Rc<Worker>,
+    permit: Recorded<Permit>,
+    service: Arc<Service>,
+    fields: HeaderMap,
+    body: Inbound,
+) -> Response<ResponseBody> {
+    let id = permit.get().situated().accepted().id;
+    let progress = Progress::new();
+    let completion = Completion::new(Rc::clone(&worker), id, Rc::clone(&progress));
+    if !Arc::ptr_eq(&service.model, permit.get().situated().routed().service()) {
+        // INVARIANT: the upstream is the permitted service's; `decide` hands both over from one revision
+        completion.ended(Reason::UpstreamFailed.code());
+        return problem(Reason::UpstreamFailed, id);
+    }
+    let body = UpstreamBody::new(body, service.limits.body, service.limits.idle, Rc::clone(&progress));
+    let request = upstream_request(&permit, fields, body);
+    let deadline = service.limits.total.map(|total| Instant::now() + total);
+    let waited = Patience { progress: &progress, first_byte: service.limits.first_byte, deadline };
+    let answer = tokio::select! {
+        biased;
+        answer = send(&worker, &service, request) => answer,
+        () = waited.ends() => Err(Reason::UpstreamTimeout),
+    };
+    match answer {
+        Ok((response, connection)) => answered(response, connection, id, &service, deadline, completion),
+        Err(reason) => {
+            // where the caller's body failed, that is why the upstream did not answer
+            let reason = progress.fault.get().map_or(reason, |fault| fault.0);
+            completion.ended(reason.code());
+            problem(reason, id)
+        }
+    }
+}
+
+/// The request as it was decided on, re-framed by us (FR-9). Nothing of the start line is copied from the caller.
+fn upstream_request(permit: &Recorded<Permit>, fields: HeaderMap, body: UpstreamBody) -> Request<UpstreamBody> {
+    let canonical = permit.get().situated().request();
+    let mut request = Request::new(body);
+    *request.method_mut() = method(canonical.method());
+    // INVARIANT: a canonical target is a valid origin-form URI; were it not, `/` would reach no listed route either
+    *request.uri_mut() = canonical.target().parse().unwrap_or_default();
+    let mut kept = hop::end_to_end(fields);
+    headers::strip_identity(&mut kept);
+    headers::join_cookies(&mut kept);
+    kept.insert(headers::DECISION, headers::decision_value(permit.get().situated().accepted().id));
+    if let Ok(host) = HeaderValue::from_str(canonical.host().as_str()) {
+        kept.insert(header::HOST, host);
+    }
+    *request.headers_mut() = kept;
+    request
+}
+
+const fn method(method: types::Method) -> http::Method {
+    match method {
+        types::Method::Get => http::Method::GET,
+        types::Method::Head => http::Method::HEAD,
+        types::Method::Options => http::Method::OPTIONS,
+        types::Method::Post => http::Method::POST,
+        types::Method::Put => http::Method::PUT,
+        types::Method::Patch => http::Method::PATCH,
+        types::Method::Delete => http::Method::DELETE,
+    }
+}
+
+/// Sends the request over a kept connection or a new one. A request comes back only when none of its bytes were sent;
+/// only then it is sent again (FR-9).
+async fn send(
+    worker: &Worker,
+    service: &Service,
+    request: Request<UpstreamBody>,
+) -> Result<(Response<Incoming>, (UpstreamUrl, Sender)), Reason> {
+    let mut request = request;
+    for url in &service.upstream.urls {
+        if let Some(mut sender) = worker.pool().take(url) {
+            match pool::send(&mut sender, request).await {
+                Sent::Answered(response) => return Ok((response, (url.clone(), sender))),
+                Sent::NotSent(back) => request = *back,
+                Sent::Failed(error) => return Err(failed(service, &error)),
+            }
+        }
+        let mut sender = match worker.pool().connect(url).await {
+            Ok(sender) => sender,
+            Err(error) => {
+                tracing::warn!(service = %service.model.id, upstream = %url, %error, "an upstream cannot be reached");
+                continue;
+            }
+        };
+        match pool::send(&mut sender, request).await {
+            Sent::Answered(response) => return Ok((response, (url.clone(), sender))),
+            Sent::NotSent(back) => request = *back,
+            Sent::Failed(error) => return Err(failed(service, &error)),
+        }
+    }
+    Err(Reason::UpstreamUnreachable)
+}
+
+fn failed(service: &Service, error: &hyper::Error) -> Reason {
+    tracing::warn!(service = %service.model.id, %error, "an upstream did not answer properly");
+    Reason::UpstreamFailed
+}
+
+/// The upstream's head on its way back: hop-by-hop fields removed, the decision named.
+fn answered(
+    response: Response<Incoming>,
+    connection: (UpstreamUrl, Sender),
+    id: DecisionId,
+    service: &Service,
+    deadline: Option<Instant>,
+    completion: Completion,
+) -> Response<ResponseBody> {
+    let (parts, body) = response.into_parts();
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        completion.ended(Reason::UpstreamFailed.code());
+        return problem(Reason::UpstreamFailed, id);
+    }
+    completion.answered(parts.status.as_u16());
+    let watched = Watched::new(body, service.limits.idle, deadline, connection, completion);
+    let mut response = Response::new(ResponseBody::Upstream(Box::new(watched)));
+    *response.status_mut() = parts.status;
+    let mut fields = hop::end_to_end_response(parts.headers);
+    fields.insert(headers::DECISION, headers::decision_value(id));
+    *response.headers_mut() = fields;
+    response
+}
+
+/// How long the upstream may take for its head: `first_byte` after the caller's last bytes, and never past the deadline.
+/// While it waits for the caller, the silence is the caller's, and the body's own clock runs.
+struct Patience<'a> {
+    progress: &'a Progress,
+    first_byte: Duration,
+    deadline: Option<Instant>,
+}
+
+impl Patience<'_> {
+    async fn ends(&self) {
+        loop {
+            let until = self.progress.moved.get() + self.first_byte;
+            let until = self.deadline.map_or(until, |deadline| deadline.min(until));
+            sleep_until(until).await;
+            let now = Instant::now();
+            let past_deadline = self.deadline.is_some_and(|deadline| now >= deadline);
+            if past_deadline || (!self.progress.awaited.get() && self.progress.moved.get() + self.first_byte <= now) {
+                return;
+            }
+            if self.progress.awaited.get() {
+                self.progress.moved.set(now);
+            }
+        }
+    }
+}

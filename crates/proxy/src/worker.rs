@@ -1,0 +1,124 @@
+//! What one worker owns: its lane of the decision log, its ids, its upstream connections. Nothing here is shared with
+//! another core; what is shared (revision, trust) is read through atomics.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
+
+use arc_swap::ArcSwap;
+use policy::{Permit, call::Refused};
+use record::{Lane, Recorded};
+use runtime::tls::Trust;
+use trustdir::Revision;
+use types::{Clock, DecisionId, Reason, Recordable, Timestamp};
+
+use crate::{early::EarlyRefusals, ids::IdSource, pool::Pool, watch::Completion};
+
+/// What all workers of a proxy read.
+pub struct Shared {
+    /// The revision in force.
+    pub revision: Arc<ArcSwap<Revision>>,
+    /// What peers are verified against.
+    pub trust: Arc<Trust>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// One worker.
+pub struct Worker {
+    shared: Arc<Shared>,
+    lane: RefCell<Lane>,
+    ids: RefCell<IdSource>,
+    pool: Pool,
+    early: RefCell<BTreeMap<Arc<str>, EarlyRefusals>>,
+}
+
+impl Worker {
+    /// A worker that writes to `lane`.
+    pub fn new(shared: Arc<Shared>, lane: Lane, ids: IdSource) -> Rc<Self> {
+        let (lane, ids) = (RefCell::new(lane), RefCell::new(ids));
+        Rc::new(Self { shared, lane, ids, pool: Pool::default(), early: RefCell::default() })
+    }
+
+    /// What all workers read.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The upstream connections.
+    pub const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// A new decision id.
+    pub fn decision_id(&self, at: Timestamp) -> DecisionId {
+        self.ids.borrow_mut().next(at)
+    }
+
+    /// Records a permit. Without the record there is nothing to forward with.
+    ///
+    /// # Errors
+    /// [`Reason::RecordFull`] when the log did not take it.
+    pub fn record_permit(&self, permit: Permit) -> Result<Recorded<Permit>, Reason> {
+        self.lane.borrow_mut().append(permit).map_err(|refused| {
+            tracing::error!(error = %refused.why(), "a permit could not be recorded; the request is refused");
+            Reason::RecordFull
+        })
+    }
+
+    /// Records a refusal and gives the reason to answer with: its own, or that of a log that is full.
+    pub fn record_refusal(&self, refused: Refused) -> Reason {
+        match self.lane.borrow_mut().append(refused) {
+            Ok(recorded) => recorded.get().reason(),
+            Err(error) => {
+                tracing::error!(error = %error.why(), "a refusal could not be recorded");
+                Reason::RecordFull
+            }
+        }
+    }
+
+    /// Records a refusal from before identity, or counts it where there are too many.
+    pub fn record_early(&self, listener: &Arc<str>, refused: Refused) {
+        let accepted = refused.reached().accepted();
+        let admitted = self
+            .early
+            .borrow_mut()
+            .entry(Arc::clone(listener))
+            .or_insert_with(|| EarlyRefusals::new(Arc::clone(listener)))
+            .admit(refused.reason(), accepted.source, accepted.at);
+        if admitted {
+            self.record_refusal(refused);
+        }
+    }
+
+    /// Records what was only counted since the last call.
+    pub fn flush_early(&self) {
+        for early in self.early.borrow_mut().values_mut() {
+            for tally in early.take() {
+                if let Err(error) = self.lane.borrow_mut().append(tally) {
+                    early.put_back(error.into_inner());
+                }
+            }
+        }
+    }
+
+    /// Records how an allowed exchange ended. Room was reserved when the permit was recorded.
+    pub fn record_completion(&self, completion: &Completion) {
+        let owned = OwnedFacts(completion);
+        if let Err(error) = self.lane.borrow_mut().append(owned) {
+            tracing::error!(error = %error.why(), "a completion could not be recorded");
+        }
+    }
+}
+
+/// A completion is recorded while it is being dropped, so the log gets a view of it.
+struct OwnedFacts<'a>(&'a Completion);
+
+impl Recordable for OwnedFacts<'_> {
+    fn facts(&self) -> types::facts::Facts<'_> {
+        self.0.facts()
+    }
+}

@@ -1,0 +1,293 @@
+//! One lane from its first segment to its last: records in sequence, and whatever stands in their way.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use types::Timestamp;
+
+use super::{
+    Damage, DamageKind, Item, OwnedRecord,
+    record::Origin,
+    segment::{SegmentFile, Stop, Tail},
+};
+use crate::{
+    ReadError, codec,
+    format::{HEADER_BYTES, Header, HeaderState, LaneKey, SegmentName},
+};
+
+/// The reader of a lane.
+pub(crate) struct LaneReader {
+    dir: PathBuf,
+    key: Arc<LaneKey>,
+    /// Numbers of the segments that were seen in the directory.
+    numbers: BTreeSet<u32>,
+    since: Timestamp,
+    open: Option<Open>,
+    next_number: u32,
+    /// The sequence that the next record should have; `None` where earlier segments were skipped.
+    expected: Option<u64>,
+    /// Time of the last record read.
+    time: Timestamp,
+    /// Found and not handed out, with the time that it is sorted under.
+    found: VecDeque<(Timestamp, Item)>,
+    finished: bool,
+}
+
+struct Open {
+    number: u32,
+    path: PathBuf,
+    file: SegmentFile,
+    offset: u64,
+    origin: Arc<Origin>,
+}
+
+/// A place in the lane.
+#[derive(Clone, Copy)]
+struct Place {
+    number: u32,
+    offset: u64,
+}
+
+impl Place {
+    const fn start_of(number: u32) -> Self {
+        Self { number, offset: 0 }
+    }
+}
+
+enum Progress {
+    /// Something was done.
+    More,
+    /// There is nothing for now.
+    Wait,
+    /// The segment has ended.
+    Leave,
+}
+
+impl LaneReader {
+    /// A reader that hands out records of `since` and later.
+    pub(crate) fn new(dir: &Path, key: Arc<LaneKey>, since: Timestamp) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            key,
+            numbers: BTreeSet::new(),
+            since,
+            open: None,
+            next_number: 0,
+            expected: Some(0),
+            time: Timestamp::default(),
+            found: VecDeque::new(),
+            finished: false,
+        }
+    }
+
+    /// Tells of segments seen in the directory.
+    pub(crate) fn saw(&mut self, numbers: impl Iterator<Item = u32>) {
+        self.numbers.extend(numbers);
+    }
+
+    /// Goes to the last segment before which everything is older than `since`, by the headers alone.
+    pub(crate) fn skip(&mut self) {
+        if self.since == Timestamp::default() {
+            return;
+        }
+        let all_older_before = |number: &&u32| {
+            self.header(**number).is_some_and(|header| header.latest < self.since && header.name.number == **number)
+        };
+        let start = self.numbers.iter().rev().find(all_older_before).copied();
+        self.next_number = start.unwrap_or(0);
+        self.expected = (self.next_number == 0).then_some(0);
+        self.time = self.header(self.next_number).map_or(self.time, |header| header.created.max(self.since));
+    }
+
+    /// A lower bound for the time of the next item, as good as it is known without reading.
+    pub(crate) fn time(&self) -> Timestamp {
+        self.found.front().map_or(self.time, |(time, _)| *time)
+    }
+
+    /// Nothing will come any more.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished && self.found.is_empty()
+    }
+
+    /// Whether an item is ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.found.is_empty()
+    }
+
+    /// Hands out the next item found.
+    pub(crate) fn take(&mut self) -> Option<Item> {
+        self.found.pop_front().map(|(_, item)| item)
+    }
+
+    /// Reads on until an item is ready, or there is none for now. `live`: its writer may still be writing; found out
+    /// before.
+    pub(crate) fn fill(&mut self, live: bool) -> Result<(), ReadError> {
+        while self.found.is_empty() && !self.finished {
+            let progress = self.step(live).inspect_err(|_| self.finished = true)?;
+            match progress {
+                Progress::More | Progress::Leave => {}
+                Progress::Wait => break,
+            }
+        }
+        if self.finished {
+            self.open = None;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, live: bool) -> Result<Progress, ReadError> {
+        let Some(mut open) = self.open.take() else {
+            return self.open_next(live);
+        };
+        let progress = self.advance(&mut open, live);
+        if !matches!(progress, Ok(Progress::Leave)) {
+            self.open = Some(open);
+        }
+        progress
+    }
+
+    fn advance(&mut self, open: &mut Open, live: bool) -> Result<Progress, ReadError> {
+        let failed = |source| ReadError::new(&open.path, source);
+        let at = Place { number: open.number, offset: open.offset };
+        if let Some((payload, next)) = open.file.record(open.offset).map_err(failed)? {
+            self.accept(&open.origin, at, payload);
+            open.offset = next;
+            return Ok(Progress::More);
+        }
+        let tail = self.tail(open.number, live);
+        match open.file.judge(open.offset, tail).map_err(failed)? {
+            Stop::Readable => return Ok(Progress::More),
+            Stop::NotYet => return Ok(Progress::Wait),
+            Stop::Corrupt(until) => {
+                self.damage(at, DamageKind::Corrupt { bytes: until.saturating_sub(open.offset) });
+                open.offset = until;
+                return Ok(Progress::More);
+            }
+            Stop::Torn(bytes) => self.damage(at, DamageKind::TornTail { bytes }),
+            Stop::End => {}
+        }
+        Ok(Progress::Leave)
+    }
+
+    /// What may follow the records of a segment.
+    fn tail(&mut self, number: u32, live: bool) -> Tail {
+        let next = number.saturating_add(1);
+        // the directory may not have been listed since the writer went on
+        if self.path(next).exists() {
+            self.numbers.insert(next);
+        }
+        let next = self.numbers.range(next..).next();
+        match next.and_then(|next| self.state(*next)) {
+            Some(HeaderState::Valid(_) | HeaderState::Newer(_) | HeaderState::Bad(_)) => Tail::Closed,
+            Some(HeaderState::Unused) | None if live => Tail::Open,
+            Some(HeaderState::Unused) | None => Tail::Last,
+        }
+    }
+
+    fn open_next(&mut self, live: bool) -> Result<Progress, ReadError> {
+        let Some(number) = self.numbers.range(self.next_number..).next().copied() else {
+            self.finished = !live;
+            return Ok(Progress::Wait);
+        };
+        let path = self.path(number);
+        let (mut file, state) = match SegmentFile::open(&path) {
+            Ok(opened) => opened,
+            // prepared and not needed, or removed: if later ones stand there, it will be missed
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.numbers.remove(&number);
+                return Ok(Progress::More);
+            }
+            Err(error) => return Err(ReadError::new(&path, error)),
+        };
+        if state == HeaderState::Unused && self.numbers.range(number.saturating_add(1)..).next().is_none() {
+            if live {
+                return Ok(Progress::Wait);
+            }
+            if file.is_blank().map_err(|source| ReadError::new(&path, source))? {
+                self.finished = true;
+                return Ok(Progress::More);
+            }
+        }
+        self.count_missing(number);
+        self.next_number = number.saturating_add(1);
+        self.enter(number, file, state);
+        Ok(Progress::More)
+    }
+
+    fn count_missing(&mut self, found: u32) {
+        let count = found.saturating_sub(self.next_number);
+        if count > 0 {
+            self.damage(Place::start_of(self.next_number), DamageKind::MissingSegments { count });
+        }
+    }
+
+    fn enter(&mut self, number: u32, file: SegmentFile, state: HeaderState) {
+        let at = Place::start_of(number);
+        let header = match state {
+            HeaderState::Valid(header) => header,
+            HeaderState::Unused => return self.damage(at, DamageKind::Header { why: "its header was wiped" }),
+            HeaderState::Newer(version) => return self.damage(at, DamageKind::NewerFormat { version }),
+            HeaderState::Bad(why) => return self.damage(at, DamageKind::Header { why }),
+        };
+        if header.name != self.name(number) {
+            return self.damage(at, DamageKind::Header { why: "its header names another segment" });
+        }
+        self.check_sequence(at, header.first_sequence);
+        self.expected = Some(header.first_sequence);
+        let key = &self.key;
+        let origin = Origin { enforcer: header.enforcer.to_string(), lane: key.lane.to_string(), start: key.start };
+        self.open =
+            Some(Open { number, path: self.path(number), file, offset: HEADER_BYTES as u64, origin: Arc::new(origin) });
+    }
+
+    fn accept(&mut self, origin: &Arc<Origin>, at: Place, payload: &[u8]) {
+        let stamp = codec::prefix(payload).ok().map(|(prefix, _)| prefix.stamp);
+        if let Some(stamp) = stamp {
+            self.check_sequence(at, stamp.sequence);
+            self.time = stamp.at;
+        }
+        let sequence = stamp.map(|stamp| stamp.sequence);
+        self.expected = sequence.or(self.expected).map(|sequence| sequence.saturating_add(1));
+        if self.time < self.since {
+            return;
+        }
+        match OwnedRecord::new(Arc::clone(origin), payload) {
+            Ok(record) => self.found.push_back((self.time, Item::Record(record))),
+            Err(why) => self.damage(at, DamageKind::Unreadable { sequence, why: why.to_string() }),
+        }
+    }
+
+    fn check_sequence(&mut self, at: Place, found: u64) {
+        if let Some(expected) = self.expected.filter(|expected| *expected != found) {
+            self.damage(at, DamageKind::Sequence { expected, found });
+        }
+    }
+
+    fn damage(&mut self, at: Place, what: DamageKind) {
+        let damage = Damage { file: self.path(at.number), offset: at.offset, what };
+        self.found.push_back((self.time, Item::Damage(damage)));
+    }
+
+    fn header(&self, number: u32) -> Option<Box<Header>> {
+        match self.state(number)? {
+            HeaderState::Valid(header) => Some(header),
+            HeaderState::Unused | HeaderState::Newer(_) | HeaderState::Bad(_) => None,
+        }
+    }
+
+    fn state(&self, number: u32) -> Option<HeaderState> {
+        SegmentFile::open(&self.path(number)).ok().map(|(_, state)| state)
+    }
+
+    fn name(&self, number: u32) -> SegmentName {
+        SegmentName { key: LaneKey::clone(&self.key), number }
+    }
+
+    fn path(&self, number: u32) -> PathBuf {
+        self.dir.join(self.name(number).to_string())
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of the log from the inside, where files can be broken byte by byte.
+
+mod codec;
+mod doc;
+mod kill;
+mod opening;
+mod reading;
+mod support;
+mod writing;

@@ -1,0 +1,216 @@
+//! Joins organisation, domains and API descriptions into one model and its lookups, with the checks that need all of
+//! them.
+
+use core::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use policy::model::{self, Effect, Model, Route, Unlisted};
+use types::{Label, RouteId, ServiceId, SpiffeId, TrustDomain, UnixRule, WorkloadId};
+
+use crate::{
+    claims::{self, Claimant},
+    consent::{self, Domains},
+    domain::RawDomain,
+    load::Apis,
+    organisation::{Organisation, check_floor, spoken},
+    problem::{File, quote},
+    revision::{Domain, Service, Workload},
+    routes::{self, Listed},
+    service::RawService,
+    table::{RouteTree, Table},
+};
+
+/// Everything of a revision but policies and tests.
+pub(crate) struct Parts {
+    pub(crate) model: Arc<Model>,
+    pub(crate) domains: BTreeMap<Label, Domain>,
+    pub(crate) services: BTreeMap<ServiceId, Arc<Service>>,
+    pub(crate) workloads: BTreeMap<WorkloadId, Workload>,
+    pub(crate) table: Table,
+}
+
+/// The domains as read; `None` for one whose file could not be read.
+pub(crate) type Read<'a> = BTreeMap<Label, Option<(File<'a>, RawDomain)>>;
+
+/// Where an API description lies that a domain names.
+pub(crate) fn api_path(domain: &Label, written: &str) -> String {
+    format!("domains/{domain}/{written}")
+}
+
+/// Checks and joins. `None` where a name is missing without which nothing can be named; that is reported.
+pub(crate) fn assemble(organisation: &Organisation, read: &Read<'_>, apis: &Apis<'_>) -> Option<Parts> {
+    let borrowed: Domains<'_> =
+        read.iter().map(|(name, content)| (name.clone(), content.as_ref().map(|(file, raw)| (*file, raw)))).collect();
+    consent::check(&borrowed);
+    check_settings(organisation, &borrowed);
+    check_attestation(&borrowed);
+    let listed = list_routes(&borrowed, apis);
+    check_claims(&borrowed, &listed);
+
+    let name = organisation.name.as_ref()?;
+    let mut parts = Collected::default();
+    for (domain, content) in &borrowed {
+        let (file, raw) = (*content)?;
+        let trust_domain = trust_domain(domain, name, &file)?;
+        parts.add(domain, trust_domain, raw, &listed, organisation);
+    }
+    let model = Model {
+        organisation: name.clone(),
+        risk_unknown: organisation.risk_unknown,
+        timezone: organisation.timezone.clone(),
+        domains: parts.models,
+    };
+    let table = Table::new(parts.services.values());
+    let Collected { domains, services, workloads, .. } = parts;
+    Some(Parts { model: Arc::new(model), domains, services, workloads, table })
+}
+
+type AllRoutes<'a> = BTreeMap<ServiceId, Vec<Listed<'a>>>;
+
+fn list_routes<'a>(domains: &Domains<'a>, apis: &Apis<'a>) -> AllRoutes<'a> {
+    let mut all = AllRoutes::new();
+    for (domain, (file, raw)) in domains.iter().filter_map(|(name, content)| Some((name, (*content)?))) {
+        for (name, service) in raw.services.iter() {
+            let named = service.apis.iter().filter_map(|api| apis.get(&api_path(domain, &api.value)));
+            let named: Vec<_> = named.map(|(file, operations)| (*file, operations.as_slice())).collect();
+            let listed = routes::join(service, file, &named);
+            if !service.says_routes && !service.judges_unlisted {
+                let hint = "list some in `routes`, or name an OpenAPI description in `api`".to_owned();
+                let message = format!("the service {} has no route: every call is refused", quote(name.value.as_str()));
+                file.warn("service.no-routes", &name.span, message, Some(hint));
+            }
+            all.insert(ServiceId::new(domain.clone(), name.value.clone()), listed);
+        }
+    }
+    all
+}
+
+fn check_claims(domains: &Domains<'_>, listed: &AllRoutes<'_>) {
+    let mut claimants = Vec::new();
+    for (domain, (file, raw)) in domains.iter().filter_map(|(name, content)| Some((name, (*content)?))) {
+        for (name, service) in raw.services.iter() {
+            let id = ServiceId::new(domain.clone(), name.value.clone());
+            let routes = listed.get(&id).map(Vec::as_slice).unwrap_or_default();
+            claimants.push(Claimant { id, file, hosts: &service.hosts, routes });
+        }
+    }
+    claims::check(&claimants);
+}
+
+fn check_settings(organisation: &Organisation, domains: &Domains<'_>) {
+    for (file, raw) in domains.values().flatten() {
+        let Some(ttl) = &raw.svid_ttl else { continue };
+        check_floor(ttl, organisation.floor_ttl, file);
+        if ttl.value > organisation.default_ttl && ttl.value <= organisation.floor_ttl {
+            let (asked, usual) = (spoken(ttl.value), spoken(organisation.default_ttl));
+            let message = format!("`svid.ttl` of {asked} is weaker than the organisation's {usual}");
+            let hint = "a stolen credential is good for as long".to_owned();
+            file.warn("settings.weaker", &ttl.span, message, Some(hint));
+        }
+    }
+}
+
+/// One process that is two workloads may call as either.
+fn check_attestation(domains: &Domains<'_>) {
+    let mut known: HashMap<&UnixRule, WorkloadId> = HashMap::new();
+    for (domain, (file, raw)) in domains.iter().filter_map(|(name, content)| Some((name, (*content)?))) {
+        for (name, workload) in raw.workloads.iter() {
+            let id = WorkloadId::new(domain.clone(), name.value.clone());
+            for rule in &workload.rules {
+                if let Some(other) = known.get(&rule.value) {
+                    let message = format!("the same rule makes a process `{other}` and `{id}`");
+                    let hint = "such a process may call as either; tell them apart by `path` or `uid`".to_owned();
+                    file.warn("attest.same-rule", &rule.span, message, Some(hint));
+                }
+                known.entry(&rule.value).or_insert_with(|| id.clone());
+            }
+        }
+    }
+}
+
+fn trust_domain(domain: &Label, organisation: &TrustDomain, file: &File<'_>) -> Option<TrustDomain> {
+    match TrustDomain::parse(&format!("{domain}.{organisation}")) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            let message = format!("`{domain}.{organisation}` cannot be a trust domain: {error}");
+            file.error("domain.name", &(0..0), message, Some("choose a shorter name".to_owned()));
+            None
+        }
+    }
+}
+
+#[derive(Default)]
+struct Collected {
+    models: BTreeMap<Label, model::Domain>,
+    domains: BTreeMap<Label, Domain>,
+    services: BTreeMap<ServiceId, Arc<Service>>,
+    workloads: BTreeMap<WorkloadId, Workload>,
+}
+
+impl Collected {
+    fn add(
+        &mut self,
+        name: &Label,
+        trust_domain: TrustDomain,
+        raw: &RawDomain,
+        listed: &AllRoutes<'_>,
+        organisation: &Organisation,
+    ) {
+        let svid_ttl = raw.svid_ttl.as_ref().map_or(organisation.default_ttl, |ttl| ttl.value);
+        let mut services = BTreeMap::new();
+        for (service_name, service) in raw.services.iter() {
+            let id = ServiceId::new(name.clone(), service_name.value.clone());
+            let built = build_service(id.clone(), service, listed.get(&id).map(Vec::as_slice).unwrap_or_default());
+            services.insert(service_name.value.clone(), Arc::clone(&built.model));
+            self.services.insert(id, Arc::new(built));
+        }
+        for workload in raw.workload_names() {
+            self.add_workload(WorkloadId::new(name.clone(), workload.clone()), raw, &trust_domain, svid_ttl);
+        }
+        self.models.insert(name.clone(), build_domain(name, raw, services));
+        self.domains.insert(name.clone(), Domain { name: name.clone(), trust_domain, svid_ttl });
+    }
+
+    fn add_workload(&mut self, id: WorkloadId, raw: &RawDomain, trust_domain: &TrustDomain, svid_ttl: Duration) {
+        let rules =
+            raw.workloads.get(id.name()).map(|workload| workload.rules.iter().map(|rule| rule.value.clone()).collect());
+        // INVARIANT: a label is a path segment of a SPIFFE ID, and both names together are shorter than 2,048 bytes.
+        let Ok(spiffe_id) = SpiffeId::from_segments(trust_domain, &[id.name().as_str()]) else { return };
+        let rules = rules.unwrap_or_default();
+        self.workloads.insert(id.clone(), Workload { id, spiffe_id, rules, svid_ttl });
+    }
+}
+
+fn build_domain(name: &Label, raw: &RawDomain, services: BTreeMap<Label, Arc<model::Service>>) -> model::Domain {
+    let values = |list: &[crate::decode::Spanned<Label>]| list.iter().map(|item| item.value.clone()).collect();
+    let ids = |list: &[crate::decode::Spanned<ServiceId>]| list.iter().map(|item| item.value.clone()).collect();
+    model::Domain {
+        name: name.clone(),
+        accepts_from: raw.accepts_from.iter().map(|(caller, list)| (caller.value.clone(), values(list))).collect(),
+        calls: raw.calls.iter().map(|(workload, list)| (workload.value.clone(), ids(list))).collect(),
+        services,
+        workloads: raw.workload_names().cloned().collect::<BTreeSet<_>>(),
+    }
+}
+
+fn build_service(id: ServiceId, raw: &RawService, listed: &[Listed<'_>]) -> Service {
+    let routes: Vec<Arc<Route>> = listed.iter().map(|route| route.route(&id)).collect();
+    let unlisted = if raw.judges_unlisted {
+        // What is not described may change anything.
+        let id = RouteId::unlisted(id.clone());
+        Unlisted::Judge(Arc::new(Route { id, effect: Effect::Write, sensitivity: raw.sensitivity }))
+    } else {
+        Unlisted::Deny
+    };
+    let tree = RouteTree::new(&routes);
+    Service {
+        model: Arc::new(model::Service::new(id, raw.sensitivity, routes, unlisted)),
+        hosts: raw.hosts.iter().map(|host| host.value.clone()).collect(),
+        upstream: raw.upstream.clone(),
+        limits: raw.limits,
+        routes: tree,
+    }
+}

@@ -1,0 +1,51 @@
+//! The trust directory: read strictly, checked as a whole, compiled into a [`Revision`].
+//!
+//! [`load`] takes files from wherever they lie ([`Files`]) and gives back a revision, or every problem at once, each
+//! with its file, its bytes and a hint. What is wrong never becomes a revision, and the same files always make the same
+//! one ([`Revision::id`]; the encoding is documented in the module `revision_id`).
+//!
+//! Everything is read into a tree in which each value knows its bytes, so that each problem has a place. There is one
+//! reader for YAML and JSON, one way to take mappings apart, and one list of problems.
+//!
+//! The crate is pure: no file system, no clock, no environment.
+
+mod assemble;
+mod claims;
+mod consent;
+mod decode;
+mod domain;
+mod files;
+mod host;
+mod load;
+pub mod node;
+mod openapi;
+mod organisation;
+mod problem;
+mod revision;
+mod revision_id;
+mod routes;
+mod run_tests;
+mod service;
+mod starter;
+mod suggest;
+mod table;
+mod tests_check;
+mod tests_file;
+mod upstream;
+mod workload;
+mod yaml;
+
+pub use files::{FileEntry, FileKind, Files, FilesError, MemoryFiles};
+pub use host::HostPrefix;
+pub use load::{Loaded, load};
+pub use node::NodeConfig;
+pub use problem::{Problem, Severity, line_column};
+pub use revision::{Domain, Revision, Service, Workload};
+pub use run_tests::{TestResult, run_tests};
+pub use service::ServiceLimits;
+pub use starter::starter;
+pub use tests_file::{TestBy, TestCaller, TestCase};
+pub use upstream::{Upstream, UpstreamHost, UpstreamUrl};
+
+#[cfg(test)]
+mod tests;

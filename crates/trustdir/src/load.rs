@@ -1,0 +1,228 @@
+//! From files to a revision, or to everything that is wrong with them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use policy::{Model, SourceFile, Sources};
+use types::Label;
+
+use crate::{
+    assemble::{self, Parts},
+    domain::{self, RawDomain},
+    files::{Collected, Files, Place, collect},
+    openapi::{self, Operation},
+    organisation::{self, Organisation},
+    problem::{File, Problem, Sink, quote},
+    revision::Revision,
+    revision_id, suggest, tests_check,
+    tests_file::{self, RawCase, TestCase},
+    yaml,
+};
+
+/// What became of a trust directory.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The revision; absent where there was an error.
+    pub revision: Option<Arc<Revision>>,
+    /// Errors and warnings in the order of paths and places; at most `problems` of the limits registry, then one that
+    /// says how many more there are.
+    pub problems: Vec<Problem>,
+    /// The text of every file that was read, by path: for excerpts.
+    pub sources: BTreeMap<String, String>,
+}
+
+/// Names that are no business domains: `system` and `devices` are trust domains of Countersign itself, `org` is how
+/// decisions name the organisation's guardrails.
+const RESERVED: [&str; 3] = ["system", "devices", "org"];
+
+/// Problems under these heads leave all names and routes known, so policies and tests can still be held against them.
+const HARMLESS_TO_NAMES: [&str; 6] = ["host.", "settings.", "upstream.", "attest.", "name.", "consent."];
+
+/// Loads a trust directory. Every problem is found in one run; the same files give the same revision, always.
+pub fn load(files: &impl Files) -> Loaded {
+    let sink = Sink::default();
+    let collected = collect(files, &sink);
+    let revision = build(&collected, &sink);
+    let revision = revision.filter(|_| !sink.has_errors()).map(Arc::new);
+    Loaded { revision, problems: sink.into_problems(), sources: collected.into_sources() }
+}
+
+fn build(collected: &Collected, sink: &Sink) -> Option<Revision> {
+    let organisation = read_organisation(collected, sink);
+    let names = domain_names(collected);
+    let domains: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), read_domain(name, collected, sink))).collect();
+    if names.is_empty() && collected.is_there(organisation::PATH) {
+        let warning = Problem::warning("organisation.no-domains", organisation::PATH, "there is no domain yet");
+        sink.push(warning.hint("make a folder in `domains` with a `domain.yaml`"));
+    }
+    let apis = read_apis(&domains, collected, sink);
+    let cases = read_tests(collected, sink);
+    let parts = assemble::assemble(&organisation, &domains, &apis);
+    let sources = policy_sources(collected);
+    if sink.has_errors_beside(&HARMLESS_TO_NAMES) {
+        policy::check_syntax(&sources).into_iter().for_each(|problem| sink.push(problem));
+        return None;
+    }
+    finish(parts?, &sources, &cases, collected, sink)
+}
+
+/// Compiles the policies and holds the tests against everything.
+fn finish(
+    parts: Parts,
+    sources: &Sources,
+    cases: &[RawCase<'_>],
+    collected: &Collected,
+    sink: &Sink,
+) -> Option<Revision> {
+    let model: Arc<Model> = Arc::clone(&parts.model);
+    let (policies, problems) = policy::compile(&model, sources);
+    problems.into_iter().for_each(|problem| sink.push(problem));
+    let policies = policies.map(Arc::new);
+    tests_check::check(cases, &parts, policies.as_deref());
+    let tests: Vec<TestCase> = cases.iter().map(|case| case.case.clone()).collect();
+    let Parts { model, domains, services, workloads, table } = parts;
+    let id = revision_id::of(&collected.digests);
+    Some(Revision { id, model, policies: policies?, domains, services, workloads, table, tests })
+}
+
+fn read_organisation(collected: &Collected, sink: &Sink) -> Organisation {
+    let path = organisation::PATH;
+    let Some(text) = collected.texts.get(path) else {
+        if !collected.is_there(path) {
+            let problem = Problem::error("organisation.missing", path, "the trust directory has no `countersign.yaml`");
+            sink.push(problem.hint("it starts with `organisation: acme.internal`"));
+        }
+        return Organisation::default();
+    };
+    let file = File { path, text, sink };
+    yaml::read(&file).map(|root| organisation::read(&root, &file)).unwrap_or_default()
+}
+
+/// The domains that have any file.
+fn domain_names(collected: &Collected) -> BTreeSet<Label> {
+    let of_place = |place: &Place| match place {
+        Place::Domain(name) | Place::Policy(name) | Place::Api(name) | Place::Test(name) => Some(name.clone()),
+        Place::Organisation | Place::Guardrail | Place::Admin => None,
+    };
+    let of_path =
+        |path: &String| path.strip_prefix("domains/")?.split_once('/').and_then(|(n, _)| Label::parse(n).ok());
+    let refused = collected.refused.iter().filter_map(of_path);
+    collected.places.values().filter_map(of_place).chain(refused).collect()
+}
+
+/// `None` where the file is missing or is no YAML at all; that is reported.
+fn read_domain<'a>(name: &Label, collected: &'a Collected, sink: &'a Sink) -> Option<(File<'a>, RawDomain)> {
+    let path = format!("domains/{name}/domain.yaml");
+    let Some((path, text)) = collected.texts.get_key_value(&path) else {
+        if !collected.is_there(&path) {
+            let message = format!("the domain {} has no `domain.yaml`", quote(name.as_str()));
+            sink.push(
+                Problem::error("domain.missing", &path, message).hint(format!("it starts with `domain: {name}`")),
+            );
+        }
+        return None;
+    };
+    let file = File { path, text, sink };
+    let root = yaml::read(&file)?;
+    if RESERVED.contains(&name.as_str()) {
+        let message = format!("the name {} is reserved", quote(name.as_str()));
+        file.error("domain.reserved", &root.at, message, Some("give the domain another name".to_owned()));
+    }
+    Some((file, domain::read(&root, &file, name)))
+}
+
+/// The API descriptions that services name, each read once, by path.
+pub(crate) type Apis<'a> = BTreeMap<String, (File<'a>, Vec<Operation>)>;
+
+fn read_apis<'a>(
+    domains: &BTreeMap<Label, Option<(File<'a>, RawDomain)>>,
+    collected: &'a Collected,
+    sink: &'a Sink,
+) -> Apis<'a> {
+    let mut apis = Apis::new();
+    for (domain, (own, raw)) in domains.iter().filter_map(|(name, content)| Some((name, content.as_ref()?))) {
+        for written in raw.services.iter().flat_map(|(_, service)| &service.apis) {
+            let path = assemble::api_path(domain, &written.value);
+            let Some((path, text)) = collected.texts.get_key_value(&path).filter(|_| is_api(&path, collected)) else {
+                report_missing_api(&path, written, own, domain, collected);
+                continue;
+            };
+            if !apis.contains_key(path) {
+                let file = File { path, text, sink };
+                let operations = yaml::read(&file).map(|root| openapi::read(&root, &file)).unwrap_or_default();
+                apis.insert(path.clone(), (file, operations));
+            }
+        }
+    }
+    warn_unused_apis(&apis, domains, collected, sink);
+    apis
+}
+
+fn is_api(path: &str, collected: &Collected) -> bool {
+    matches!(collected.places.get(path), Some(Place::Api(_)))
+}
+
+fn report_missing_api(
+    path: &str,
+    written: &crate::decode::Spanned<String>,
+    own: &File<'_>,
+    domain: &Label,
+    collected: &Collected,
+) {
+    if collected.refused.contains(path) {
+        return;
+    }
+    let folder = format!("domains/{domain}/");
+    let names = collected.places.iter().filter(|(_, place)| **place == Place::Api(domain.clone()));
+    let names: Vec<&str> = names.filter_map(|(path, _)| path.strip_prefix(&folder)).collect();
+    let hint = suggest::hint(&written.value, names.iter().copied(), "descriptions");
+    let hint = hint.unwrap_or_else(|| format!("put an OpenAPI description into `{folder}apis/`"));
+    own.error("api.missing", &written.span, format!("there is no API description `{path}`"), Some(hint));
+}
+
+/// Only where the domain could be read and all that it names is there: otherwise nobody knows what is meant.
+fn warn_unused_apis<'a>(
+    apis: &Apis<'a>,
+    domains: &BTreeMap<Label, Option<(File<'a>, RawDomain)>>,
+    collected: &Collected,
+    sink: &Sink,
+) {
+    for (path, place) in &collected.places {
+        let Place::Api(domain) = place else { continue };
+        let all_there = |raw: &RawDomain| {
+            let mut named = raw.services.iter().flat_map(|(_, service)| &service.apis);
+            raw.names_are_whole && named.all(|api| apis.contains_key(&assemble::api_path(domain, &api.value)))
+        };
+        let known = domains.get(domain).and_then(Option::as_ref).is_some_and(|(_, raw)| all_there(raw));
+        if known && !apis.contains_key(path) {
+            let warning = Problem::warning("api.unused", path, "no service names this API description");
+            sink.push(warning.hint("add it to `api` of a service, or remove it"));
+        }
+    }
+}
+
+fn read_tests<'a>(collected: &'a Collected, sink: &'a Sink) -> Vec<RawCase<'a>> {
+    let mut cases = Vec::new();
+    for (path, _) in collected.places.iter().filter(|(_, place)| matches!(place, Place::Test(_))) {
+        let Some(text) = collected.texts.get(path) else { continue };
+        let file = File { path, text, sink };
+        cases.extend(yaml::read(&file).map(|root| tests_file::read(&root, file)).unwrap_or_default());
+    }
+    cases
+}
+
+fn policy_sources(collected: &Collected) -> Sources {
+    let mut sources = Sources::default();
+    for (path, text) in &collected.texts {
+        let file = || SourceFile { path: path.clone(), text: text.as_str().to_owned() };
+        match collected.places.get(path) {
+            Some(Place::Guardrail) => sources.guardrails.push(file()),
+            Some(Place::Admin) => sources.admin = Some(file()),
+            Some(Place::Policy(domain)) => sources.domains.entry(domain.clone()).or_default().push(file()),
+            Some(Place::Organisation | Place::Domain(_) | Place::Api(_) | Place::Test(_)) | None => {}
+        }
+    }
+    sources
+}

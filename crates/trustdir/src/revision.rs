@@ -1,0 +1,174 @@
+//! A revision: one trust directory, validated and compiled as one, with the lookups of the request path.
+
+use core::time::Duration;
+use std::{collections::BTreeMap, sync::Arc};
+
+use policy::{
+    Model, Policies,
+    model::{Route, Unlisted},
+};
+use types::{
+    CanonicalRequest, Host, Label, Reason, RevisionId, RouteId, ServiceId, SpiffeId, TrustDomain, UnixRule, WorkloadId,
+    template::Segment,
+};
+
+use crate::{
+    host::HostPrefix,
+    service::ServiceLimits,
+    suggest,
+    table::{RouteTree, Table},
+    tests_file::TestCase,
+    upstream::Upstream,
+};
+
+/// A validated trust directory. It can be made only by [`crate::load`], from files without an error in them:
+///
+/// ```compile_fail,E0451
+/// # fn change(revision: countersign_trustdir::Revision) -> countersign_trustdir::Revision {
+/// countersign_trustdir::Revision { tests: Vec::new(), ..revision }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Revision {
+    pub(crate) id: RevisionId,
+    pub(crate) model: Arc<Model>,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) domains: BTreeMap<Label, Domain>,
+    pub(crate) services: BTreeMap<ServiceId, Arc<Service>>,
+    pub(crate) workloads: BTreeMap<WorkloadId, Workload>,
+    pub(crate) table: Table,
+    pub(crate) tests: Vec<TestCase>,
+}
+
+/// What enforcement and issuance need to know of a domain.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Domain {
+    /// The name.
+    pub name: Label,
+    /// `<domain>.<organisation>`.
+    pub trust_domain: TrustDomain,
+    /// How long a credential of this domain lives.
+    pub svid_ttl: Duration,
+}
+
+/// What enforcement needs to know of a service.
+#[derive(Debug)]
+pub struct Service {
+    /// What policies see.
+    pub model: Arc<policy::model::Service>,
+    /// Where it is called. At least one.
+    pub hosts: Vec<HostPrefix>,
+    /// Where it listens.
+    pub upstream: Upstream,
+    /// What it takes.
+    pub limits: ServiceLimits,
+    pub(crate) routes: RouteTree,
+}
+
+/// What issuance needs to know of a workload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Workload {
+    /// The id in policies.
+    pub id: WorkloadId,
+    /// The id in certificates: `spiffe://<domain>.<organisation>/<name>`.
+    pub spiffe_id: SpiffeId,
+    /// Any of these makes a process this workload. Empty for a service that calls nobody and says nothing.
+    pub rules: Vec<UnixRule>,
+    /// How long its credential lives.
+    pub svid_ttl: Duration,
+}
+
+impl Revision {
+    /// The name.
+    pub const fn id(&self) -> RevisionId {
+        self.id
+    }
+
+    /// What policies speak about.
+    pub const fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// The compiled policies.
+    pub const fn policies(&self) -> &Arc<Policies> {
+        &self.policies
+    }
+
+    /// The domains by name.
+    pub const fn domains(&self) -> &BTreeMap<Label, Domain> {
+        &self.domains
+    }
+
+    /// The services by id.
+    pub const fn services(&self) -> &BTreeMap<ServiceId, Arc<Service>> {
+        &self.services
+    }
+
+    /// The workloads by id, those implied by services included.
+    pub const fn workloads(&self) -> &BTreeMap<WorkloadId, Workload> {
+        &self.workloads
+    }
+
+    /// The tests, in the order of their files.
+    pub fn tests(&self) -> &[TestCase] {
+        &self.tests
+    }
+
+    /// The domain that claims a host; its certificate answers for that server name.
+    pub fn find_host(&self, host: &Host) -> Option<&Label> {
+        self.table.domain(host)
+    }
+
+    /// The hosts of a domain, sorted, each once: the DNS names of its gateways' certificates.
+    pub fn hosts_of(&self, domain: &Label) -> Vec<Host> {
+        let services = self.services.values().filter(|service| service.model.id.domain() == domain);
+        let mut hosts: Vec<_> =
+            services.flat_map(|service| service.hosts.iter().map(|claim| claim.host().clone())).collect();
+        hosts.sort();
+        hosts.dedup();
+        hosts
+    }
+
+    /// The service and route of a request. Allocates nothing.
+    ///
+    /// # Errors
+    /// [`Reason::RouteUnknownHost`] where nobody claims the host, [`Reason::RouteUnlisted`] where no prefix of the host
+    /// covers the path, or the service lists no such method and path and denies what it does not list. HEAD is a method
+    /// like the others: a GET route does not answer it.
+    pub fn route(&self, request: &CanonicalRequest) -> Result<(Arc<Service>, Arc<Route>), Reason> {
+        let service = self.table.service(request)?;
+        let listed = service.routes.find(request.method(), request.path().segments());
+        match (listed, &service.model.unlisted) {
+            (Some(route), _) | (None, Unlisted::Judge(route)) => Ok((Arc::clone(service), Arc::clone(route))),
+            (None, Unlisted::Deny) => Err(Reason::RouteUnlisted),
+        }
+    }
+
+    /// For messages about a request that no route lists: the listed route of the same service that was probably meant.
+    /// `None` where nothing is near.
+    pub fn nearest_route(&self, request: &CanonicalRequest) -> Option<RouteId> {
+        let service = self.table.service(request).ok()?;
+        let path: Vec<&str> = request.path().segments().collect();
+        let allowed = if path.is_empty() { 0 } else { 1 + path.len() / 3 };
+        let away = |route: &Arc<Route>| {
+            let (method, template) = route.id.call()?;
+            let away = segments_away(template.segments(), &path).filter(|away| *away <= allowed)?;
+            Some((away, *method != request.method()))
+        };
+        let candidates = service.model.routes.iter().filter_map(|route| Some((away(route)?, &route.id)));
+        candidates.min().map(|(_, id)| id.clone())
+    }
+}
+
+/// How far a path is from a template: 1 for a slip in a segment, 2 for another segment, 1 where one of the two is a
+/// segment longer. `None` where the lengths are further apart.
+fn segments_away(template: &[Segment], path: &[&str]) -> Option<usize> {
+    let longer = template.len().abs_diff(path.len());
+    let away = template.iter().zip(path).map(|pair| match pair {
+        (Segment::Literal(literal), segment) if literal == *segment => 0,
+        (Segment::Literal(literal), segment) if suggest::nearest(segment, [literal.as_str()]).is_some() => 1,
+        (Segment::Parameter(_), segment) if !segment.is_empty() => 0,
+        _ => 2,
+    });
+    (longer <= 1).then(|| away.sum::<usize>().saturating_add(longer))
+}

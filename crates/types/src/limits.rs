@@ -1,0 +1,115 @@
+//! The registry of limits: everything an outsider can grow, with its default and the source of the number (STYLE 22).
+//! `docs/limits.md` is generated from [`ALL`]; `cargo xtask tidy` compares them.
+
+/// What a limit counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Things.
+    Count,
+    /// Milliseconds.
+    Millis,
+}
+
+/// One limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// The name in documents, metrics and messages.
+    pub name: &'static str,
+    /// The value used where nothing else is configured.
+    pub default: u64,
+    /// What it counts.
+    pub unit: Unit,
+    /// What is limited.
+    pub what: &'static str,
+    /// Where the number comes from.
+    pub source: &'static str,
+}
+
+impl Limit {
+    /// The default as a size of something in memory.
+    pub const fn default_usize(&self) -> usize {
+        const { assert!(usize::BITS >= 64, "Countersign is built for 64-bit machines") };
+        self.default as usize
+    }
+}
+
+macro_rules! limits {
+    ($( $name:ident $text:literal $default:literal $unit:ident $what:literal $source:literal; )*) => {
+        $( #[doc = $what] pub const $name: Limit =
+            Limit { name: $text, default: $default, unit: Unit::$unit, what: $what, source: $source }; )*
+        /// Every limit.
+        pub const ALL: &[Limit] = &[ $( $name, )* ];
+    };
+}
+
+limits! {
+    TRUST_DOMAIN_BYTES "trust_domain_bytes" 255 Bytes "the name of a trust domain" "SPIFFE-ID 2.3";
+    SPIFFE_ID_BYTES "spiffe_id_bytes" 2048 Bytes "a SPIFFE ID" "SPIFFE-ID 2.3";
+    LABEL_BYTES "label_bytes" 63 Bytes "the name of a domain, service or workload" "RFC 1035 2.3.4, so that names fit DNS labels";
+    HOST_BYTES "host_bytes" 253 Bytes "a host name" "RFC 1035 2.3.4";
+    TEMPLATE_BYTES "template_bytes" 1024 Bytes "a path template" "longer than any published API description we know";
+    CHAIN_CERTIFICATES "chain_certificates" 8 Count "certificates in a peer's chain" "a leaf and at most six intermediates under a root, with room";
+    CERTIFICATE_BYTES "certificate_bytes" 16384 Bytes "one certificate of a peer" "16 times a usual SVID";
+    CHAIN_SIGNATURES "chain_signatures" 16 Count "signature checks spent on one peer's chain" "twice the certificates of the longest chain";
+    BUNDLE_BYTES "bundle_bytes" 1048576 Bytes "one trust domain's bundle document" "64 roots of 16 KiB in base64, and room for other keys";
+    BUNDLE_ROOTS "bundle_roots" 64 Count "roots of one trust domain" "a rotation holds two or three; federated domains with many clusters a dozen";
+    HEAD_BYTES "head_bytes" 32768 Bytes "a request's start line and header fields together" "the default of common servers is 8 to 64 KiB";
+    HEADER_COUNT "header_count" 100 Count "header fields of a request" "the default of common servers is 100";
+    PATH_BYTES "path_bytes" 4096 Bytes "the path of a request target" "RFC 9110 4.1 recommends at least 8,000 for the whole target";
+    PATH_SEGMENTS "path_segments" 64 Count "segments of a path or template" "four times the deepest published API description we know";
+    QUERY_BYTES "query_bytes" 16384 Bytes "the query of a request target" "twice what RFC 9110 4.1 recommends for the whole target";
+    CHUNK_LINE_BYTES "chunk_line_bytes" 256 Bytes "a chunk's size line with its extensions" "RFC 9112 7.1.1 asks for a bound on extensions";
+    TRAILER_BYTES "trailer_bytes" 4096 Bytes "the trailer section of a request" "trailers are read and dropped";
+    BODY_BYTES "body_bytes" 1048576 Bytes "a request body where the service says nothing" "DESIGN section 4, the example's `body: 1MiB`";
+    BLANK_LINES "blank_lines" 4 Count "empty lines before a request line" "RFC 9112 2.2 asks for at least one";
+    READ_AHEAD_BYTES "read_ahead_bytes" 16384 Bytes "bytes of later requests that are read while one is answered" "one TLS record";
+    UNREAD_BODY_BYTES "unread_body_bytes" 65536 Bytes "the rest of a request body that is thrown away to keep the connection" "a new connection costs as much as 64 KiB";
+    UNREAD_BODY_TIME "unread_body_time" 500 Millis "throwing away the rest of a request body" "a few round trips of a slow continent";
+    LINGER_BYTES "linger_bytes" 1048576 Bytes "bytes thrown away after the last answer of a connection" "a body of the default size, already on its way";
+    LINGER_TIME "linger_time" 1000 Millis "waiting for the caller to close after the last answer" "RFC 9112 9.6: a reset must not destroy the answer";
+    HEAD_TIME "head_time" 10000 Millis "receiving a request's head" "slow-header attacks send a byte every few seconds";
+    HANDSHAKE_TIME "handshake_time" 5000 Millis "a TLS handshake" "ten round trips of a slow continent";
+    KEEP_ALIVE_TIME "keep_alive_time" 60000 Millis "an idle connection between requests" "the default of common servers is 60 to 75 seconds";
+    FIRST_BYTE_TIME "first_byte_time" 15000 Millis "waiting for the upstream's response head" "DESIGN section 4";
+    IDLE_TIME "idle_time" 300000 Millis "silence in the middle of a body, either way" "DESIGN section 4";
+    CONNECT_TIME "connect_time" 2000 Millis "opening a connection to an upstream" "upstreams are near";
+    CONNECTIONS "connections" 10000 Count "open connections of one gateway listener" "about 30 KB each";
+    HANDSHAKES "handshakes" 256 Count "TLS handshakes in flight at once per worker" "a handshake costs about 1 ms of one core";
+    H2_STREAMS "h2_streams" 100 Count "open streams of one HTTP/2 connection" "RFC 9113 6.5.2 recommends no less than 100";
+    H2_RESETS "h2_resets" 20 Count "streams reset by the peer and not yet reaped" "CVE-2023-44487; the HTTP/2 library's default";
+    ACCEPT_PAUSE_TIME "accept_pause_time" 50 Millis "the pause after the system gave no connection" "long enough for a descriptor to become free";
+    UPSTREAM_IDLE "upstream_idle" 64 Count "idle connections kept per worker and upstream" "one per concurrent request of a busy worker";
+    UPSTREAM_IDLE_TIME "upstream_idle_time" 30000 Millis "keeping an idle connection to an upstream" "below the idle time-out of common servers, so that they seldom close first";
+    PRE_IDENTITY_RECORDS "pre_identity_records" 64 Count "single records per second and worker of refusals before identity; the rest is counted" "a handshake flood must not fill the log";
+    NOTE_BYTES "note_bytes" 512 Bytes "the operator's note in a record" "a sentence or two";
+    SEGMENT_BYTES "segment_bytes" 16777216 Bytes "one segment of the decision log" "about 60,000 decisions; preallocated for each lane";
+    RECORD_BYTES "record_bytes" 8192 Bytes "one record of the decision log" "16 times a usual record";
+    LOG_BYTES "log_bytes" 4294967296 Bytes "the decision log of one enforcer" "DESIGN section 4, the example's `max_size: 4GiB`";
+    FILE_BYTES "file_bytes" 4194304 Bytes "one file of a trust directory" "the largest published API description we know is about 3 MB";
+    DIRECTORY_FILES "directory_files" 10000 Count "files of a trust directory" "5,000 services with an API description and tests each";
+    YAML_DEPTH "yaml_depth" 64 Count "nesting of a YAML or JSON file" "four times the deepest published API description we know";
+    YAML_NODES "yaml_nodes" 500000 Count "values of a YAML or JSON file" "five times the largest published API description we know";
+    DIRECTORY_BYTES "directory_bytes" 268435456 Bytes "all files of a trust directory together" "5,000 services with 50 KiB each";
+    SERVICE_ROUTES "service_routes" 2000 Count "routes of a service" "twice the largest published API description we know";
+    CEDAR_DEPTH "cedar_depth" 64 Count "nesting of brackets in a Cedar file" "as `yaml_depth`; written policies stay below ten";
+    CEDAR_OPERATORS "cedar_operators" 1000 Count "operators of one policy" "some 300 comparisons; with `cedar_depth` it bounds the parser's recursion to a third of its stack";
+    DETERMINING_POLICIES "determining_policies" 32 Count "determining policies named in one record; the note counts the rest" "a policy's id takes at most 127 bytes, so that they fit half of `record_bytes`";
+    PROBLEMS "problems" 200 Count "problems listed by one check" "more is not read";
+    WORKLOAD_BINARY_BYTES "workload_binary_bytes" 536870912 Bytes "a workload's executable that is hashed for attestation" "the largest single-file service binaries are about 300 MB";
+    WORKLOAD_STREAMS "workload_streams" 64 Count "open Workload API streams of one process" "WA-7: rate-limit per caller after attestation";
+    RENEWAL_RETRY_TIME "renewal_retry_time" 5000 Millis "between attempts to renew a credential that could not be renewed" "hundreds of attempts in the second half of an hour";
+    DRAIN_TIME "drain_time" 5000 Millis "finishing what is in flight at a stop" "DESIGN section 5; longer exchanges are cut";
+    PORTS_TRIED "ports_tried" 100 Count "ports tried after a busy one" "enough for many installations on one machine";
+    WORKLOAD_CONNECTIONS "workload_connections" 1024 Count "open connections of the Workload API socket" "one per process of a large machine";
+    WORKLOAD_CALLS "workload_calls" 200 Count "attestations per second for one user id" "a machine with 200 workloads of one user starts within a second";
+    WORKLOAD_IDENTITIES "workload_identities" 1024 Count "SVIDs that an agent keeps" "one per executable and identity of a large machine";
+    WORKLOAD_DIGESTS "workload_digests" 1024 Count "remembered digests of executables" "one per executable of a large machine";
+    ISSUANCE_REFUSALS "issuance_refusals" 4 Count "single records per second of refused issuance; the rest is counted" "a local process that asks in a loop must not fill the log";
+    CSR_BYTES "csr_bytes" 16384 Bytes "a certificate request" "16 times a usual request";
+    LISTED_DECISIONS "listed_decisions" 10000 Count "decisions of a listing that are held at once, for the latest or until each has its end" "about 10 MB";
+    CALL_RESPONSE_BYTES "call_response_bytes" 67108864 Bytes "a response that `call` reads, and an answer of the admin socket" "it is held in memory and shown on a terminal";
+    FOLDER_DEPTH "folder_depth" 16 Count "folders inside folders of a trust directory" "five times as many as one has";
+    ADMIN_BODY_BYTES "admin_body_bytes" 1048576 Bytes "a request body of the admin socket" "the largest is a certificate request";
+}

@@ -1,0 +1,34 @@
+//! The harness of the whole-system tests: the real binary as a process of its own, a trust directory, an upstream that
+//! writes down what it sees, and clients that speak as callers do.
+//!
+//! Nothing of the program is linked in: what these tests know, a user can see.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test harness: what fails shall stop the test")]
+#![expect(clippy::indexing_slicing, clippy::string_slice, reason = "test harness: what fails shall stop the test")]
+#![expect(clippy::disallowed_methods, reason = "test harness: it has the environment and the clock of its machine")]
+
+mod answer;
+mod binary;
+mod certificates;
+mod curl;
+mod evidence;
+mod http2;
+mod process;
+mod raw;
+mod readme;
+mod site;
+mod upstream;
+mod wait;
+
+pub use answer::Answer;
+pub use binary::{countersign, is_beside, workload};
+pub use certificates::{Authority, Identity, now};
+pub use curl::Curl;
+pub use evidence::Refused;
+pub use http2::{Http2, body_of, streamed};
+pub use process::{Ended, Process};
+pub use raw::{Raw, Rest};
+pub use readme::{Block, Transcript, blocks, matches, transcripts};
+pub use site::{Site, closed_port};
+pub use upstream::{After, Call, Turn, Upstream, echo};
+pub use wait::{PATIENCE, wait_for, wait_until};

@@ -1,0 +1,22 @@
+//! The real binary over real sockets: what callers, upstreams and operators see of it.
+
+mod allow;
+mod faults;
+mod headers;
+mod identity;
+mod kill;
+mod limits;
+mod odd;
+mod promises;
+mod readme;
+mod refuse;
+mod tls;
+mod upstreams;
+mod vectors;
+
+/// The host of the service that most tests call.
+const API: &str = "api.e2e.internal";
+/// The caller that may.
+const CALLER: &str = "alpha/caller";
+/// Both protocols of the gateway, as records name them.
+const PROTOCOLS: [&str; 2] = ["http/1.1", "h2"];

@@ -1,0 +1,78 @@
+//! `cargo xtask gen`: crates/api/src/workload.rs from crates/api/proto/workload.proto, without protoc and without a
+//! build script in the product.
+
+#[cfg(feature = "gen")]
+pub use with_compiler::run;
+
+/// Where this build lacks the compiler, the command that has it is named.
+#[cfg(not(feature = "gen"))]
+pub fn run(check: bool) -> anyhow::Result<crate::Outcome> {
+    let flag = if check { " --check" } else { "" };
+    eprintln!("error: this build of xtask has no protobuf compiler");
+    eprintln!("  do:  cargo run --package xtask --features gen -- gen{flag}");
+    Ok(crate::Outcome::Missing)
+}
+
+#[cfg(feature = "gen")]
+mod with_compiler {
+    use std::fs;
+    use std::path::Path;
+
+    use anyhow::{Context, Result, ensure};
+
+    use crate::Outcome;
+    use crate::workspace::root;
+
+    const PROTO: &str = "crates/api/proto/workload.proto";
+    const OUTPUT: &str = "crates/api/src/workload.rs";
+
+    /// Messages that hold keys or tokens. `redact.rs` writes what they show of themselves.
+    const SECRET: &[&str] = &["X509SVID", "JWTSVID", "ValidateJWTSVIDRequest"];
+
+    /// Generates, or compares what stands with what would be generated.
+    pub fn run(check: bool) -> Result<Outcome> {
+        let root = root()?;
+        let code = generate(&root)?;
+        let path = root.join(OUTPUT);
+        let standing = fs::read_to_string(&path).unwrap_or_default();
+        if standing == code {
+            println!("{OUTPUT} is as {PROTO} says");
+            return Ok(Outcome::Passed);
+        }
+        if check {
+            eprintln!("error: {OUTPUT} is not what {PROTO} generates");
+            eprintln!("  do:  cargo run --package xtask --features gen -- gen");
+            return Ok(Outcome::Failed);
+        }
+        fs::write(&path, code).with_context(|| format!("cannot write `{}`", path.display()))?;
+        println!("{OUTPUT} written");
+        Ok(Outcome::Passed)
+    }
+
+    fn generate(root: &Path) -> Result<String> {
+        let folder = root.join(PROTO).parent().map(Path::to_path_buf).context("the protocol file has no folder")?;
+        let descriptors =
+            protox::compile([root.join(PROTO)], [folder]).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        let into = scratch(root)?;
+        tonic_prost_build::configure()
+            .build_client(true)
+            .build_server(true)
+            .skip_debug(SECRET)
+            .out_dir(&into)
+            .compile_fds(descriptors)
+            .context("cannot generate code")?;
+        let mut files: Vec<_> = fs::read_dir(&into)?.collect::<Result<_, _>>()?;
+        let generated = files.pop().context("nothing was generated")?;
+        ensure!(files.is_empty(), "more than one file was generated");
+        let code = fs::read_to_string(generated.path())?;
+        fs::remove_dir_all(&into)?;
+        Ok(code)
+    }
+
+    /// A folder of our own below the target directory.
+    fn scratch(root: &Path) -> Result<std::path::PathBuf> {
+        let folder = root.join(format!("target/gen-{}", std::process::id()));
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+        Ok(folder)
+    }
+}

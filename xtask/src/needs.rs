@@ -1,0 +1,143 @@
+//! The tools that the checks need besides the Rust toolchain: named when missing, installed with `--install`.
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+/// A command that must be on the machine.
+struct Need {
+    command: &'static str,
+    source: Source,
+    why: &'static str,
+}
+
+/// Where a command comes from.
+enum Source {
+    Debian(&'static str),
+    Cargo(&'static str),
+    Toolchain(&'static str),
+}
+
+const NEEDS: &[Need] = &[
+    Need { command: "git", source: Source::Debian("git"), why: "tidy reads the files that git tracks" },
+    Need {
+        command: "cc",
+        source: Source::Debian("build-essential"),
+        why: "the linker, and the C parts of aws-lc and SQLite",
+    },
+    Need { command: "curl", source: Source::Debian("curl"), why: "the client of the end-to-end tests" },
+    Need { command: "nginx", source: Source::Debian("nginx"), why: "the peer that bench/ measures beside" },
+    Need { command: "cargo-fmt", source: Source::Toolchain("rustfmt"), why: "formatting" },
+    Need { command: "cargo-clippy", source: Source::Toolchain("clippy"), why: "lints" },
+    Need {
+        command: "cargo-deny",
+        source: Source::Cargo("cargo-deny@0.20.2"),
+        why: "bans, licences and sources of packages",
+    },
+];
+
+/// Debian's `nginx` stands in a folder that an ordinary user's PATH leaves out.
+const ALSO_IN: &[&str] = &["/usr/sbin", "/sbin"];
+
+/// What was found.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Found {
+    /// Everything is there.
+    All,
+    /// Something is missing and was named.
+    Missing,
+}
+
+/// Looks for every tool; with `install`, lists what is missing and installs it.
+pub fn ensure_all(install: bool) -> Result<Found> {
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !is_present(need.command)).collect();
+    if missing.is_empty() {
+        println!("every tool is there; nothing to install");
+        return Ok(Found::All);
+    }
+    println!("{}", if install { "will install:" } else { "missing:" });
+    for need in &missing {
+        println!("  {:14} {:42} {}", need.command, install_command(&need.source).join(" "), need.why);
+    }
+    if !install {
+        println!("`cargo xtask ci --install` installs all of it");
+        return Ok(Found::Missing);
+    }
+    install_all(&missing)?;
+    Ok(Found::All)
+}
+
+/// Whether a command can be started.
+pub fn is_present(command: &str) -> bool {
+    find(command).is_some()
+}
+
+/// Where a command stands: in PATH, or where Debian puts servers.
+fn find(command: &str) -> Option<std::path::PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "the workshop looks for tools where the shell would")]
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(ALSO_IN.iter().map(|folder| Path::new(folder).to_path_buf()));
+    folders.map(|folder| folder.join(command)).find(|file| file.is_file())
+}
+
+fn install_command(source: &Source) -> Vec<String> {
+    let words: &[&str] = match source {
+        Source::Debian(package) => &["apt-get", "install", "-y", "--no-install-recommends", package],
+        Source::Cargo(package) => &["cargo", "install", "--locked", package],
+        Source::Toolchain(component) => &["rustup", "component", "add", component],
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn install_all(missing: &[&Need]) -> Result<()> {
+    if missing.iter().any(|need| matches!(need.source, Source::Debian(_))) {
+        run(&as_root(&["apt-get".to_owned(), "update".to_owned()]))?;
+    }
+    for need in missing {
+        let command = install_command(&need.source);
+        run(&if matches!(need.source, Source::Debian(_)) { as_root(&command) } else { command })?;
+        ensure!(is_present(need.command), "`{}` is still missing after it was installed", need.command);
+    }
+    Ok(())
+}
+
+/// The command through `sudo` where the user is not root and has it.
+fn as_root(command: &[String]) -> Vec<String> {
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0\n"));
+    let sudo = (!is_root && is_present("sudo")).then(|| ["sudo", "-n"].map(str::to_owned));
+    // Debian starts a server as soon as it is installed; RUNLEVEL=1 tells it that this is no time for servers
+    let settings = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"].map(str::to_owned);
+    sudo.into_iter().flatten().chain(settings).chain(command.iter().cloned()).collect()
+}
+
+fn run(command: &[String]) -> Result<()> {
+    let words = command.join(" ");
+    println!("$ {words}");
+    let (program, arguments) = command.split_first().context("an empty command")?;
+    let status = Command::new(program).args(arguments).stdin(Stdio::null()).status();
+    let status = status.with_context(|| format!("cannot run `{words}`"))?;
+    ensure!(status.success(), "`{words}` failed");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NEEDS, find, install_command, is_present};
+
+    #[test]
+    fn commands_are_found_or_not() {
+        assert!(is_present("sh"));
+        assert!(!is_present("no-such-command-here"));
+        assert!(find("sh").unwrap().is_absolute());
+    }
+
+    #[test]
+    fn every_need_has_a_reason_and_a_command() {
+        for need in NEEDS {
+            assert!(!need.why.is_empty());
+            assert!(install_command(&need.source).len() > 3, "{}", need.command);
+        }
+    }
+}
