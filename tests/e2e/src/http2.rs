@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_rustls::TlsConnector;
 
 use crate::answer::Answer;
+use crate::certificates::Identity;
 use crate::raw::client_config;
 use crate::site::Site;
 
@@ -34,8 +35,16 @@ impl Http2 {
     /// # Panics
     /// When it cannot be opened.
     pub fn by(site: &Site, workload: &str, host: &str) -> Self {
+        Self::with(site, &site.identity(workload), host)
+    }
+
+    /// Opens a connection with this identity.
+    ///
+    /// # Panics
+    /// When it cannot be opened.
+    pub fn with(site: &Site, identity: &Identity, host: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let config = client_config(site, Some(&site.identity(workload)), host, "h2");
+        let config = client_config(site, Some(identity), host, "h2");
         let (gateway, name) = (site.gateway(), host.to_owned().try_into().unwrap());
         let sender = runtime.block_on(async {
             let stream = TcpStream::connect(gateway).await.unwrap();

@@ -31,4 +31,4 @@ pub use raw::{Raw, Rest};
 pub use readme::{Block, Transcript, blocks, matches, transcripts};
 pub use site::{Site, closed_port};
 pub use upstream::{After, Call, Turn, Upstream, echo};
-pub use wait::{PATIENCE, wait_for, wait_until};
+pub use wait::{PATIENCE, wait_for, wait_until, wait_within};

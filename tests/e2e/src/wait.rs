@@ -13,13 +13,21 @@ const PAUSE: Duration = Duration::from_millis(5);
 ///
 /// # Panics
 /// When there is none in time.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_within(PATIENCE, what, look)
+}
+
+/// Looks until there is a value, with a time of its own for what must take long.
+///
+/// # Panics
+/// When there is none in time.
+pub fn wait_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        assert!(started.elapsed() < patience, "waited {patience:?} for {what}");
         // tidy: the one pause of the harness, between two looks at a condition
         thread::sleep(PAUSE);
     }
