@@ -2,7 +2,8 @@
 //! body towards the caller.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    future::poll_fn,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -14,8 +15,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use thiserror::Error;
-use tokio::time::{Instant, Sleep, sleep};
-use types::Reason;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use types::{Reason, limits};
 
 use crate::{http1, watch::Watched};
 
@@ -62,14 +63,51 @@ pub enum Inbound {
     /// From our own HTTP/1.1 reader.
     Http1(http1::RequestBody),
     /// From HTTP/2.
-    Http2(Incoming),
+    Http2(Http2Body),
+}
+
+/// The body of an HTTP/2 request, shared with who answers the request: a body that is dropped resets its stream, and a
+/// caller that still sends may then lose the answer.
+#[derive(Clone)]
+pub struct Http2Body(Rc<RefCell<Incoming>>);
+
+impl Http2Body {
+    /// Wraps a body.
+    pub fn new(incoming: Incoming) -> Self {
+        Self(Rc::new(RefCell::new(incoming)))
+    }
+
+    /// The answer is there: where nobody wants the rest, some of it is thrown away to spare the caller a reset.
+    pub fn answered(self) {
+        if Rc::strong_count(&self.0) == 1 && !self.0.borrow().is_end_stream() {
+            tokio::task::spawn_local(self.discard());
+        }
+    }
+
+    async fn discard(self) {
+        let mut left = limits::UNREAD_BODY_BYTES.default_usize();
+        let rest = async {
+            while let Some(Ok(frame)) = poll_fn(|cx| self.poll(cx)).await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        // tolerated: a slow caller gets the reset after all
+        let _ = timeout(Duration::from_millis(limits::UNREAD_BODY_TIME.default), rest).await;
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_frame(cx)
+    }
 }
 
 impl Inbound {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         match self {
             Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(BodyFault::from),
-            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(|_| BodyFault(Reason::LimitsBodyIncomplete)),
+            Self::Http2(body) => body.poll(cx).map_err(|_| BodyFault(Reason::LimitsBodyIncomplete)),
         }
     }
 }
@@ -139,14 +177,14 @@ impl Body for UpstreamBody {
     fn is_end_stream(&self) -> bool {
         match &self.inbound {
             Inbound::Http1(body) => body.is_end_stream(),
-            Inbound::Http2(body) => body.is_end_stream(),
+            Inbound::Http2(body) => body.0.borrow().is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.inbound {
             Inbound::Http1(body) => body.size_hint(),
-            Inbound::Http2(body) => body.size_hint(),
+            Inbound::Http2(body) => body.0.borrow().size_hint(),
         }
     }
 }

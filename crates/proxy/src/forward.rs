@@ -99,7 +99,7 @@ async fn send(
         if let Some(mut sender) = worker.pool().take(url) {
             match pool::send(&mut sender, request).await {
                 Sent::Answered(response) => return Ok((response, (url.clone(), sender))),
-                Sent::NotSent(back) => request = *back,
+                Sent::Returned(back) => request = *back,
                 Sent::Failed(error) => return Err(failed(service, &error)),
             }
         }
@@ -112,7 +112,7 @@ async fn send(
         };
         match pool::send(&mut sender, request).await {
             Sent::Answered(response) => return Ok((response, (url.clone(), sender))),
-            Sent::NotSent(back) => request = *back,
+            Sent::Returned(back) => request = *back,
             Sent::Failed(error) => return Err(failed(service, &error)),
         }
     }

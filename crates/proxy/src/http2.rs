@@ -13,7 +13,13 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use types::{Reason, limits};
 
-use crate::{accept::Connection, body::Inbound, exchange::exchange, parse::Head, worker::Worker};
+use crate::{
+    accept::Connection,
+    body::{Http2Body, Inbound},
+    exchange::exchange,
+    parse::Head,
+    worker::Worker,
+};
 
 /// The library answers a larger head by itself, without a record; up to here the refusal is ours.
 const LIBRARY_HEAD_FACTOR: u32 = 2;
@@ -65,7 +71,9 @@ pub async fn serve(
             let (worker, connection, open) = (Rc::clone(&worker), Rc::clone(&connection), Open::new(&activity));
             async move {
                 let (head, body) = head(request);
-                let response = exchange(worker, connection, head, Inbound::Http2(body)).await;
+                let body = Http2Body::new(body);
+                let response = exchange(worker, connection, head, Inbound::Http2(body.clone())).await;
+                body.answered();
                 drop(open);
                 Ok::<_, Infallible>(response)
             }

@@ -97,7 +97,7 @@ pub enum Sent {
     /// The upstream answered.
     Answered(Response<Incoming>),
     /// The connection was gone before a byte was sent: the request comes back and may be sent again.
-    NotSent(Box<Request<UpstreamBody>>),
+    Returned(Box<Request<UpstreamBody>>),
     /// It failed after bytes may have been sent.
     Failed(hyper::Error),
 }
@@ -107,7 +107,7 @@ pub async fn send(sender: &mut Sender, request: Request<UpstreamBody>) -> Sent {
     match sender.try_send_request(request).await {
         Ok(response) => Sent::Answered(response),
         Err(mut error) => match error.take_message() {
-            Some(request) => Sent::NotSent(Box::new(request)),
+            Some(request) => Sent::Returned(Box::new(request)),
             None => Sent::Failed(error.into_error()),
         },
     }

@@ -171,6 +171,7 @@ async fn run(
     trigger.ask();
     if timeout(Duration::from_millis(limits::DRAIN_TIME.default), trigger.finished()).await.is_err() {
         tracing::warn!("some exchanges were cut at the end of the drain");
+        worker.cut();
     }
     worker.flush_early();
 }

@@ -23,6 +23,8 @@ use crate::{
 
 /// What a completion says when the caller went away before the end.
 pub const CALLER_GONE: &str = "caller-gone";
+/// What a completion says when the proxy stopped and the drain time was over before the end.
+pub const STOPPED: &str = "stopped";
 
 /// The pending completion of an allowed exchange. Dropping it writes the completion record: an exchange cannot end
 /// without one.
@@ -76,6 +78,9 @@ impl Recordable for Completion {
 
 impl Drop for Completion {
     fn drop(&mut self) {
+        if self.worker.is_cut() && self.reason.get() == CALLER_GONE {
+            self.reason.set(STOPPED);
+        }
         self.worker.record_completion(self);
     }
 }

@@ -1,7 +1,12 @@
 //! What one worker owns: its lane of the decision log, its ids, its upstream connections. Nothing here is shared with
 //! another core; what is shared (revision, trust) is read through atomics.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use policy::{Permit, call::Refused};
@@ -29,18 +34,29 @@ pub struct Worker {
     ids: RefCell<IdSource>,
     pool: Pool,
     early: RefCell<BTreeMap<Arc<str>, EarlyRefusals>>,
+    is_cut: Cell<bool>,
 }
 
 impl Worker {
     /// A worker that writes to `lane`.
     pub fn new(shared: Arc<Shared>, lane: Lane, ids: IdSource) -> Rc<Self> {
         let (lane, ids) = (RefCell::new(lane), RefCell::new(ids));
-        Rc::new(Self { shared, lane, ids, pool: Pool::default(), early: RefCell::default() })
+        Rc::new(Self { shared, lane, ids, pool: Pool::default(), early: RefCell::default(), is_cut: Cell::new(false) })
     }
 
     /// What all workers read.
     pub fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// From now on, exchanges end because the proxy stops.
+    pub fn cut(&self) {
+        self.is_cut.set(true);
+    }
+
+    /// Whether exchanges end because the proxy stops.
+    pub const fn is_cut(&self) -> bool {
+        self.is_cut.get()
     }
 
     /// The upstream connections.

@@ -13,13 +13,14 @@ use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
 };
+use types::limits;
 
 use crate::{OpenError, format::StartId};
 
 const NAME: &str = "lock";
 /// A reader that asks whether a writer lives holds the lock for microseconds; a writer waits that out.
 const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(limits::LOG_LOCK_PAUSE_TIME.default);
 
 /// The lock of a directory, held until dropped.
 pub(crate) struct Lock {

@@ -84,8 +84,10 @@ limits! {
     UPSTREAM_IDLE_TIME "upstream_idle_time" 30000 Millis "keeping an idle connection to an upstream" "below the idle time-out of common servers, so that they seldom close first";
     PRE_IDENTITY_RECORDS "pre_identity_records" 64 Count "single records per second and worker of refusals before identity; the rest is counted" "a handshake flood must not fill the log";
     NOTE_BYTES "note_bytes" 512 Bytes "the operator's note in a record" "a sentence or two";
-    SEGMENT_BYTES "segment_bytes" 16777216 Bytes "one segment of the decision log" "about 60,000 decisions; preallocated for each lane";
+    SEGMENT_BYTES "segment_bytes" 16777216 Bytes "one segment of the decision log" "about 53,000 decisions; preallocated for each lane";
     RECORD_BYTES "record_bytes" 8192 Bytes "one record of the decision log" "16 times a usual record";
+    LOG_LOCK_PAUSE_TIME "log_lock_pause_time" 5 Millis "between attempts to lock the decision log's directory" "a reader that looks holds the lock for microseconds";
+    SEGMENT_RETRY_TIME "segment_retry_time" 100 Millis "between attempts to prepare a segment of the decision log" "room on a disk appears within seconds";
     LOG_BYTES "log_bytes" 4294967296 Bytes "the decision log of one enforcer" "DESIGN section 4, the example's `max_size: 4GiB`";
     FILE_BYTES "file_bytes" 4194304 Bytes "one file of a trust directory" "the largest published API description we know is about 3 MB";
     DIRECTORY_FILES "directory_files" 10000 Count "files of a trust directory" "5,000 services with an API description and tests each";

@@ -61,7 +61,7 @@ impl Place {
 enum Progress {
     /// Something was done.
     More,
-    /// There is nothing for now.
+    /// There is nothing yet.
     Wait,
     /// The segment has ended.
     Leave,
@@ -123,7 +123,7 @@ impl LaneReader {
         self.found.pop_front().map(|(_, item)| item)
     }
 
-    /// Reads on until an item is ready, or there is none for now. `live`: its writer may still be writing; found out
+    /// Reads on until an item is ready, or there is none yet. `live`: its writer may still be writing; found out
     /// before.
     pub(crate) fn fill(&mut self, live: bool) -> Result<(), ReadError> {
         while self.found.is_empty() && !self.finished {

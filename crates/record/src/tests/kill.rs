@@ -30,6 +30,7 @@ fn told() -> Option<PathBuf> {
 
 /// The child: two lanes, each record reported after `append` has returned.
 #[test]
+// tidy: it is one half of another test, which runs it
 #[ignore = "runs as a child of what_was_appended_survives_kill_9"]
 fn writes_until_killed() {
     let Some(dir) = told() else { return };
@@ -111,6 +112,7 @@ fn what_was_appended_survives_kill_9() {
 
 /// The child: tries to open a log that its parent holds.
 #[test]
+// tidy: it is one half of another test, which runs it
 #[ignore = "runs as a child of a_second_process_is_refused_and_told_who_is_there"]
 fn comes_second() {
     let Some(dir) = told() else { return };

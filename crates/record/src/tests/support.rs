@@ -231,6 +231,7 @@ pub(super) fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T
             return found;
         }
         assert!(begun.elapsed() < Duration::from_secs(20), "waited too long for {what}");
+        // tidy: it waits on a condition
         thread::sleep(Duration::from_millis(1));
     }
 }

@@ -14,13 +14,13 @@ use std::{
 };
 
 use rustix::io::Errno;
-use types::{Clock, Label, Timestamp};
+use types::{Clock, Label, Timestamp, limits};
 
 use super::segment::Segment;
 use crate::{directory::Listing, format::SegmentName};
 
 /// How long until a segment that could not be made is tried again.
-const RETRY: Duration = Duration::from_millis(100);
+const RETRY: Duration = Duration::from_millis(limits::SEGMENT_RETRY_TIME.default);
 
 /// Work for the thread.
 pub(crate) enum Job {
