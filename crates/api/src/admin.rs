@@ -68,6 +68,8 @@ pub struct Status {
     pub listeners: Vec<ListenerStatus>,
     /// Each host that is served, and the domain that claims it.
     pub hosts: BTreeMap<String, String>,
+    /// A listed path to try for each host that has one: answered to GET, without parameters.
+    pub paths: BTreeMap<String, String>,
     /// The directory of keys, log and sockets.
     pub data: String,
     /// The Workload API's socket.

@@ -33,11 +33,12 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// Whatever keeps it from starting, in one message.
 pub fn run(env: &Env) -> Outcome {
     writeln!(io::stdout(), "starting the example organisation …")?;
-    let folder = Folder::make(&paths::state_base(env)?.join(NAME))?;
-    let ports = Ports::available().map_err(|error| Failed::new(format!("no ports for the services: {error}")))?;
-    let plan = plan(&folder, &ports, env)?;
     crate::tasks::serve(async {
+        // from here on Ctrl-C is ours to answer, before there is anything to leave behind
         let mut signals = Signals::new()?;
+        let folder = Folder::make(&paths::state_base(env)?.join(NAME))?;
+        let ports = Ports::available().map_err(|error| Failed::new(format!("no ports for the services: {error}")))?;
+        let plan = plan(&folder, &ports, env)?;
         let mut starting = std::pin::pin!(async { tokio::try_join!(services(&folder, ports), up::start(plan)) });
         let (services, system) = tokio::select! {
             started = &mut starting => started?,

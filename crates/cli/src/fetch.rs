@@ -112,6 +112,8 @@ struct Target {
     host: Host,
     domain: String,
     address: SocketAddr,
+    /// A path that the host lists, where it lists one without parameters.
+    path: String,
 }
 
 fn target(status: &Status, own: &str) -> Result<Target, Failed> {
@@ -119,7 +121,8 @@ fn target(status: &Status, own: &str) -> Result<Target, Failed> {
     let host = near.and_then(|(host, _)| Host::parse(host).ok());
     let host = host.ok_or_else(|| Failed::new("there is no service to call yet").hint("add one to a domain.yaml"))?;
     let (domain, address) = call::find(status, &host)?;
-    Ok(Target { host, domain, address })
+    let path = status.paths.get(host.as_str()).cloned().unwrap_or_else(|| "/".to_owned());
+    Ok(Target { host, domain, address, path })
 }
 
 /// Where everything goes.
@@ -162,11 +165,12 @@ fn unwritable(path: &Path, error: &io::Error) -> Failed {
 fn curl(files: &Files, target: &Target) -> String {
     let path = |path: &Path| shell::quote(&path.display().to_string());
     format!(
-        "curl --cacert {} --cert {} --key {} --connect-to {host}:443:{} https://{host}/",
+        "curl --cacert {} --cert {} --key {} --connect-to {host}:443:{} https://{host}{}",
         path(&files.roots),
         path(&files.chain),
         path(&files.key),
         target.address,
+        target.path,
         host = target.host,
     )
 }
@@ -230,11 +234,12 @@ mod tests {
             host: Host::parse("ledger.acme.internal").unwrap(),
             domain: "finance".into(),
             address: "127.0.0.1:8444".parse().unwrap(),
+            path: "/entries".to_owned(),
         };
         assert_eq!(
             curl(&Files::new(Path::new("my dir"), "platform", "finance"), &target),
             "curl --cacert 'my dir/bundle-finance.pem' --cert 'my dir/svid.pem' --key 'my dir/svid.key' \
-             --connect-to ledger.acme.internal:443:127.0.0.1:8444 https://ledger.acme.internal/"
+             --connect-to ledger.acme.internal:443:127.0.0.1:8444 https://ledger.acme.internal/entries"
         );
     }
 }

@@ -14,7 +14,7 @@ use policy::PolicyInfo;
 use tokio::sync::mpsc;
 use trustdir::Revision;
 use types::facts::{self, Outcome};
-use types::{Clock, Label, PolicyId, RevisionId, Timestamp, WorkloadId, limits};
+use types::{Clock, Label, Method, PolicyId, RevisionId, Timestamp, WorkloadId, limits, template::Segment};
 
 use crate::explain::{Context, explain};
 use crate::history::{History, unreadable};
@@ -134,6 +134,23 @@ impl Control {
     }
 }
 
+/// For each host the first listed path that takes a GET and has no parameters.
+fn plain_paths(revision: &Revision) -> BTreeMap<String, String> {
+    let mut paths = BTreeMap::new();
+    for service in revision.services().values() {
+        for route in &service.model.routes {
+            let Some((Method::Get, template)) = route.id.call() else { continue };
+            if template.segments().iter().any(|segment| matches!(segment, Segment::Parameter(_))) {
+                continue;
+            }
+            for host in service.hosts.iter().filter(|host| template.as_str().starts_with(host.prefix())) {
+                paths.entry(host.host().as_str().to_owned()).or_insert_with(|| template.as_str().to_owned());
+            }
+        }
+    }
+    paths
+}
+
 impl Admin for Control {
     fn status(&self) -> Status {
         let revision = self.parts.revision.load();
@@ -150,6 +167,7 @@ impl Admin for Control {
             counts: counts(&revision),
             listeners: self.parts.listeners.clone(),
             hosts: hosts.collect::<BTreeMap<_, _>>(),
+            paths: plain_paths(&revision),
             data: self.parts.data.display().to_string(),
             workload_socket: self.parts.workload_socket.display().to_string(),
             log_findings: self.parts.log_findings.clone(),

@@ -85,3 +85,28 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     }
     fs::write(path, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use trustdir::{Files, MemoryFiles};
+    use types::TrustDomain;
+
+    use super::*;
+
+    #[test]
+    fn a_kept_revision_comes_back_and_a_changed_one_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let revisions = Revisions::new(dir.path().join("revisions"));
+        let files: MemoryFiles = trustdir::starter(&TrustDomain::parse("example.internal").unwrap());
+        assert!(files.list().unwrap().len() > 5);
+        let loaded = trustdir::load(&files);
+        let id = loaded.revision.unwrap().id();
+        assert!(matches!(revisions.load(id), Err(StoreError::Gone(_))));
+        revisions.keep(id, &loaded.sources).unwrap();
+        revisions.keep(id, &loaded.sources).unwrap();
+        assert_eq!(revisions.load(id).unwrap().id(), id);
+        let kept = dir.path().join("revisions").join(id.to_string()).join("admin.cedar");
+        fs::write(kept, "// changed\n").unwrap();
+        assert!(matches!(revisions.load(id), Err(StoreError::Changed(_))));
+    }
+}
