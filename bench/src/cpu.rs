@@ -41,7 +41,7 @@ fn parse(stat: &str) -> Option<Process> {
     Some(Process { pid: pid.parse().ok()?, parent: field(4)?.parse().ok()?, ticks })
 }
 
-/// The machine, in a line.
+/// The machine, in a line, with how busy it was before the measurement.
 pub fn machine() -> String {
     let line = |path: &str, key: &str| {
         let text = fs::read_to_string(path).unwrap_or_default();
@@ -49,8 +49,9 @@ pub fn machine() -> String {
         found.split_once(": ").map_or(found.clone(), |(_, value)| value.to_owned())
     };
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let busy = line("/proc/loadavg", "").split(' ').next().unwrap_or("unknown").to_owned();
     format!(
-        "{cores} cores of {}, Linux {}",
+        "{cores} cores of {}, Linux {}, load average {busy} before",
         line("/proc/cpuinfo", "model name"),
         line("/proc/sys/kernel/osrelease", "")
     )

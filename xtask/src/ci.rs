@@ -3,7 +3,7 @@
 mod counts;
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -143,7 +143,9 @@ fn doc_tests(tree: &Tree) -> Result<Ended> {
 
 /// Whether the measurement works; its figures are not looked at.
 fn bench(tree: &Tree) -> Result<Ended> {
-    tree.cargo(&["run", "--quiet", PROFILE, "--package=countersign-bench", "--", "first-figure", "--short"])
+    let mut bench = Command::new(tree.built.join("countersign-bench"));
+    bench.args(["first-figure", "--short"]).current_dir(&tree.root).stdin(Stdio::null());
+    tree.stream(bench)
 }
 
 fn docs(tree: &Tree) -> Result<Ended> {
@@ -152,10 +154,10 @@ fn docs(tree: &Tree) -> Result<Ended> {
     tree.stream(cargo)
 }
 
-/// Where the commands run, and the binary they test.
+/// Where the commands run, and where the binaries are that they build.
 struct Tree {
     root: PathBuf,
-    binary: PathBuf,
+    built: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -168,8 +170,7 @@ impl Tree {
         let root = root()?;
         let text = output(&root, "cargo", &["metadata", "--format-version=1", "--no-deps"])?;
         let metadata: TargetDirectory = serde_json::from_str(&text).context("cannot read `cargo metadata`")?;
-        let binary = metadata.target_directory.join("ci/countersign");
-        Ok(Self { root, binary })
+        Ok(Self { root, built: metadata.target_directory.join("ci") })
     }
 
     fn cargo(&self, arguments: &[&str]) -> Result<Ended> {
@@ -179,15 +180,16 @@ impl Tree {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut cargo = Command::new("cargo");
         cargo.args(arguments).current_dir(&self.root).env("CARGO_TERM_COLOR", "never");
-        cargo.env("COUNTERSIGN_BIN", &self.binary).stdin(Stdio::null());
+        cargo.env("COUNTERSIGN_BIN", self.built.join("countersign")).stdin(Stdio::null());
         cargo
     }
 
     /// Runs a command, passing on what it prints and counting the tests that it reports.
     fn stream(&self, mut command: Command) -> Result<Ended> {
+        let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
         let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
-        println!("$ cargo {}", words.join(" "));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot run cargo")?;
+        println!("$ {program} {}", words.join(" "));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot start it")?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let tests = thread::scope(|scope| {
             let errors = scope.spawn(|| stderr.map(pass_on).unwrap_or_default());
@@ -195,7 +197,7 @@ impl Tree {
             tests.add(errors.join().unwrap_or_default());
             tests
         });
-        Ok(Ended { passed: child.wait().context("cannot wait for cargo")?.success(), tests })
+        Ok(Ended { passed: child.wait().context("cannot wait for it")?.success(), tests })
     }
 }
 
@@ -215,7 +217,7 @@ mod tests {
     use super::{Counts, Duration, Outcome, Row, STAGES, Stage, Tree, pass_on, report, run_stage};
 
     fn tree() -> Tree {
-        Tree { root: ".".into(), binary: "countersign".into() }
+        Tree { root: ".".into(), built: ".".into() }
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub const DEFAULT_ROUNDS: u32 = 200;
 const ROUNDS_VARIABLE: &str = "COUNTERSIGN_KILL_ROUNDS";
 
 /// The test by the start of its name.
-const TEST: &str = "kill";
+const TEST: &str = "kill::";
 
 /// Builds the binary and runs the test with this many rounds.
 pub fn run(rounds: u32) -> Result<Outcome> {

@@ -65,11 +65,12 @@ impl Answer {
     /// When it names none, or what is no UUIDv7.
     pub fn decision(&self) -> String {
         let id = self.field("countersign-decision").unwrap_or_else(|| panic!("no decision named: {self:?}"));
-        let is_uuid = id.len() == 36 && id.chars().enumerate().all(|(at, c)| match at {
-            8 | 13 | 18 | 23 => c == '-',
-            14 => c == '7',
-            _ => c.is_ascii_hexdigit() && !c.is_ascii_uppercase(),
-        });
+        let is_uuid = id.len() == 36
+            && id.chars().enumerate().all(|(at, c)| match at {
+                8 | 13 | 18 | 23 => c == '-',
+                14 => c == '7',
+                _ => c.is_ascii_hexdigit() && !c.is_ascii_uppercase(),
+            });
         assert!(is_uuid, "`{id}` is no UUIDv7");
         id.to_owned()
     }

@@ -1,7 +1,10 @@
 //! Where the programs under test are.
 
 use std::env;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
 
 /// The `countersign` binary: `$COUNTERSIGN_BIN`, or beside the tests, where `cargo build` puts it.
 ///
@@ -32,6 +35,16 @@ pub fn workload() -> PathBuf {
     let build = format!("cargo build {}--package countersign-e2e", profile_option());
     assert!(path.is_file(), "there is no `{}`; build it with `{build}`", path.display());
     path
+}
+
+/// Holds other tests back that want to be alone in the same way, for as long as the result lives.
+///
+/// # Panics
+/// When the file for that cannot be made.
+pub fn alone(what: &str) -> File {
+    let file = File::create(profile_directory().join(format!("e2e-{what}.lock"))).expect("a lock beside the tests");
+    flock(&file, FlockOperation::LockExclusive).expect("the lock");
+    file
 }
 
 /// Whether a program can be found on this machine.

@@ -99,7 +99,8 @@ impl<'a> Curl<'a> {
 
     fn run(mut self, files: &Files) -> Answer {
         self.command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
-        let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("curl, which these tests need");
+        let mut child =
+            self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("curl, which these tests need");
         if let (Some(input), Some(mut pipe)) = (self.input, child.stdin.take()) {
             std::thread::spawn(move || {
                 // curl may stop reading: it was refused

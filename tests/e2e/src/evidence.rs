@@ -26,9 +26,22 @@ impl Site {
     /// # Panics
     /// When they cannot be listed.
     pub fn entries(&self) -> Vec<Value> {
-        let listed = self.run(["decisions", "--json", "--since", ALL]);
+        self.listed(&[])
+    }
+
+    /// Every decision about one caller, oldest first.
+    pub fn decisions_of(&self, caller: &str) -> Vec<Value> {
+        self.listed(&["--caller", caller])
+    }
+
+    fn listed(&self, filters: &[&str]) -> Vec<Value> {
+        let listed = self.run([&["decisions", "--json", "--since", ALL], filters].concat());
         assert_eq!(listed.code, Some(0), "{listed:#?}");
-        listed.stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+        listed
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .collect()
     }
 
     /// Every decision of the log, oldest first.
@@ -117,7 +130,11 @@ impl Site {
         let outcome = if text("outcome") == "allow" { "allow" } else { "DENY" };
         assert!(told.stdout.starts_with(outcome), "{}", told.stdout);
         for policy in record["determining"].as_array().into_iter().flatten() {
-            assert!(told.stdout.contains(policy.as_str().unwrap_or_default()), "{policy} is not named:\n{}", told.stdout);
+            assert!(
+                told.stdout.contains(policy.as_str().unwrap_or_default()),
+                "{policy} is not named:\n{}",
+                told.stdout
+            );
         }
         told.stdout
     }

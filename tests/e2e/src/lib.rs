@@ -3,7 +3,12 @@
 //!
 //! Nothing of the program is linked in: what these tests know, a user can see.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test harness: what fails shall stop the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test harness: what fails shall stop the test"
+)]
 #![expect(clippy::indexing_slicing, clippy::string_slice, reason = "test harness: what fails shall stop the test")]
 #![expect(clippy::disallowed_methods, reason = "test harness: it has the environment and the clock of its machine")]
 
@@ -21,14 +26,14 @@ mod upstream;
 mod wait;
 
 pub use answer::Answer;
-pub use binary::{countersign, is_beside, workload};
+pub use binary::{alone, countersign, is_beside, workload};
 pub use certificates::{Authority, Identity, now};
 pub use curl::Curl;
 pub use evidence::Refused;
 pub use http2::{Http2, body_of, streamed};
 pub use process::{Ended, Process};
 pub use raw::{Raw, Rest};
-pub use readme::{Block, Transcript, blocks, matches, transcripts};
+pub use readme::{Block, Reader, Transcript, blocks, matches, transcripts};
 pub use site::{Site, closed_port};
 pub use upstream::{After, Call, Turn, Upstream, echo};
 pub use wait::{PATIENCE, wait_for, wait_until, wait_within};

@@ -86,6 +86,11 @@ impl Process {
         let _ = kill_process(self.pid(), Signal::TERM);
     }
 
+    /// Ctrl-C: SIGINT to the whole group, as a terminal sends it.
+    pub fn interrupt(&self) {
+        let _ = kill_process_group(self.pid(), Signal::INT);
+    }
+
     /// SIGKILL, and nothing of it runs any more when this returns.
     pub fn kill(&mut self) {
         let _ = kill_process_group(self.pid(), Signal::KILL);

@@ -39,8 +39,7 @@ impl Site {
     pub fn prepare(upstream: &Upstream) -> Self {
         // a short path: the address of a Unix socket holds 107 bytes
         let root = tempfile::Builder::new().prefix("cs-").tempdir().unwrap();
-        let this =
-            Self { process: None, started: 0, status: Value::Null, identities: Mutex::default(), root };
+        let this = Self { process: None, started: 0, status: Value::Null, identities: Mutex::default(), root };
         copy(Path::new(FILES), &this.dir());
         this.edit("domains/alpha/domain.yaml", "@DOWN@", &closed_port().to_string());
         for domain in ["alpha", "beta", "edge"] {

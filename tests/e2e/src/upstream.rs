@@ -64,7 +64,9 @@ impl Call {
     /// # Panics
     /// When it names none: nothing reaches an upstream without.
     pub fn decision(&self) -> String {
-        self.field("countersign-decision").unwrap_or_else(|| panic!("forwarded without a decision: {self:?}")).to_owned()
+        self.field("countersign-decision")
+            .unwrap_or_else(|| panic!("forwarded without a decision: {self:?}"))
+            .to_owned()
     }
 }
 
@@ -236,7 +238,11 @@ impl Turn<'_> {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-        if self.write(head.as_bytes()) && (self.head.method == "HEAD" || self.write(body)) { After::Keep } else { After::Close }
+        if self.write(head.as_bytes()) && (self.head.method == "HEAD" || self.write(body)) {
+            After::Keep
+        } else {
+            After::Close
+        }
     }
 
     /// Waits until the gateway ends the connection.

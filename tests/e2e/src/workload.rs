@@ -40,10 +40,12 @@ async fn watch(updates: usize, folder: &Path) -> Result<(), WorkloadApiError> {
 /// Writes `svid-N.pem` and `svid-N.key`, and one line of JSON to standard output.
 fn write(folder: &Path, number: usize, context: &X509Context) {
     let svid = context.default_svid().expect("an SVID");
-    let chain: String = svid.cert_chain().iter().map(|certificate| pem("CERTIFICATE", certificate.as_bytes())).collect();
+    let chain: String =
+        svid.cert_chain().iter().map(|certificate| pem("CERTIFICATE", certificate.as_bytes())).collect();
     fs::write(folder.join(format!("svid-{number}.key")), pem("PRIVATE KEY", svid.private_key().as_bytes())).unwrap();
     fs::write(folder.join(format!("svid-{number}.pem")), chain).unwrap();
-    let bundles = context.bundle_set().iter().map(|(domain, bundle)| (domain.to_string(), bundle.authorities().len().into()));
+    let bundles =
+        context.bundle_set().iter().map(|(domain, bundle)| (domain.to_string(), bundle.authorities().len().into()));
     let bundles: serde_json::Map<_, _> = bundles.collect();
     println!("{}", json!({ "spiffe_id": svid.spiffe_id().to_string(), "bundles": bundles }));
 }

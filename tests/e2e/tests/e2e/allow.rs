@@ -53,7 +53,9 @@ fn bodies_of_known_and_unknown_length_arrive_as_sent() {
     let site = Site::up(&upstream);
     let body = pattern(40_000);
     for protocol in PROTOCOLS {
-        for arguments in [&["--data-binary", "@-"][..], &["-T", "-"][..], &["-T", "-", "-H", "Expect: 100-continue"][..]] {
+        for arguments in
+            [&["--data-binary", "@-"][..], &["-T", "-"][..], &["-T", "-", "-H", "Expect: 100-continue"][..]]
+        {
             let call = Curl::to(&site, API).by(CALLER).over(protocol).args(arguments).input(body.clone());
             let answer = call.send("PUT", "/items/1");
             assert_eq!((answer.status, answer.text().as_str()), (200, "PUT /items/1 40000\n"), "{answer:?}");
@@ -73,10 +75,15 @@ fn file(turn: &mut Turn<'_>, body: &[u8]) -> After {
         return turn.reply("200 OK", &[], body);
     }
     let last = turn.head().target == "/files/close";
-    let head = if last { "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" } else { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" };
+    let head = if last {
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    } else {
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    };
     let mut whole = turn.write(head.as_bytes());
     for part in body.chunks(50_000) {
-        let framed = if last { part.to_vec() } else { [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat() };
+        let framed =
+            if last { part.to_vec() } else { [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat() };
         whole = whole && turn.write(&framed);
     }
     if last || !whole || !turn.write(b"0\r\nX-Trailer: 1\r\n\r\n") { After::Close } else { After::Keep }
@@ -94,7 +101,11 @@ fn large_bodies_stream_both_ways() {
     for protocol in PROTOCOLS {
         for name in ["length", "chunked", "close"] {
             let answer = Curl::to(&site, BULK).by(CALLER).over(protocol).get(&format!("/files/{name}"));
-            assert_eq!((answer.status, answer.body.len(), answer.broken.as_str()), (200, LENGTH, ""), "{protocol} {name}");
+            assert_eq!(
+                (answer.status, answer.body.len(), answer.broken.as_str()),
+                (200, LENGTH, ""),
+                "{protocol} {name}"
+            );
             assert!(answer.body == *body, "{protocol} {name}");
             let record = site.ended_well(&answer, CALLER);
             assert_eq!(record["completion"]["response_bytes"], LENGTH);
@@ -155,7 +166,9 @@ fn a_request_is_forwarded_while_it_is_still_being_sent() {
     let upstream = Upstream::start(echo);
     let site = Site::up(&upstream);
     let mut client = Raw::by(&site, CALLER, API);
-    client.send(format!("PUT /items/1 HTTP/1.1\r\nHost: {API}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")).unwrap();
+    client
+        .send(format!("PUT /items/1 HTTP/1.1\r\nHost: {API}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"))
+        .unwrap();
     upstream.wait_for("the first part", |call| call.body == b"abc");
     client.send("2\r\nde\r\n0\r\n\r\n").unwrap();
     assert_eq!(client.answer().unwrap().text(), "PUT /items/1 5\n");
@@ -209,7 +222,9 @@ fn answers_without_a_body_have_none() {
         let answer = client.ask(format!("GET {target} HTTP/1.1\r\nHost: {API}\r\n\r\n"));
         assert_eq!(answer.body.len(), if target == "/items/1" { 5 } else { 0 }, "{target} {answer:?}");
     }
-    client.send(format!("HEAD /items/1 HTTP/1.1\r\nHost: {API}\r\n\r\nGET /items/204 HTTP/1.1\r\nHost: {API}\r\n\r\n")).unwrap();
+    client
+        .send(format!("HEAD /items/1 HTTP/1.1\r\nHost: {API}\r\n\r\nGET /items/204 HTTP/1.1\r\nHost: {API}\r\n\r\n"))
+        .unwrap();
     client.finish();
     let rest = String::from_utf8(client.rest().bytes).unwrap();
     assert!(!rest.contains("12345"), "{rest}");
@@ -236,7 +251,9 @@ fn many_calls_on_one_connection_each_have_a_record_of_their_own() {
     http1.send(format!("GET /items/a HTTP/1.1\r\nHost: {API}\r\n\r\n").repeat(5)).unwrap();
     ids.extend((0..5).map(|_| (http1.answer().unwrap().decision(), "allow")));
     let expected = ids.len();
-    wait_until("every end", || site.decisions().iter().filter(|decision| decision["completion"].is_object()).count() == 53);
+    wait_until("every end", || {
+        site.decisions().iter().filter(|decision| decision["completion"].is_object()).count() == 53
+    });
     let records = site.decisions();
     assert_eq!(records.len(), expected);
     for (id, outcome) in ids {

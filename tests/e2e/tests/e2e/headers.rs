@@ -78,7 +78,12 @@ fn ordinary_fields_arrive_as_they_were() {
     let mut client = Raw::by(&site, CALLER, API);
     client.ask(format!("GET /items HTTP/1.1\r\nHost: {API}\r\nX-A: 1\r\nX-B: 2\r\nX-A: 3\r\n\r\n"));
     let seen = upstream.last();
-    let values: Vec<_> = seen.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("x-a")).map(|(_, value)| value.as_str()).collect();
+    let values: Vec<_> = seen
+        .fields
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("x-a"))
+        .map(|(_, value)| value.as_str())
+        .collect();
     assert_eq!(values, ["1", "3"]);
 }
 
@@ -98,9 +103,8 @@ fn connection_fields_stay_on_their_connection_and_change_no_decision() {
         turn.reply("200 OK", &fields, b"ok")
     });
     let site = Site::up(&upstream);
-    let ask = |fields: &str| {
-        Raw::by(&site, CALLER, API).ask(format!("GET /items HTTP/1.1\r\nHost: {API}\r\n{fields}\r\n"))
-    };
+    let ask =
+        |fields: &str| Raw::by(&site, CALLER, API).ask(format!("GET /items HTTP/1.1\r\nHost: {API}\r\n{fields}\r\n"));
     let plain = ask("Authorization: Bearer x\r\n");
     let named = ask("Connection: authorization, x-hop, host\r\nAuthorization: Bearer x\r\nX-Hop: 1\r\nX-Kept: 1\r\n");
     let hops = ask(
@@ -117,9 +121,13 @@ fn connection_fields_stay_on_their_connection_and_change_no_decision() {
     }
     let calls = upstream.calls();
     assert_eq!(calls[0].field("authorization"), Some("Bearer x"));
-    assert_eq!((calls[1].field("authorization"), calls[1].field("x-hop"), calls[1].field("x-kept")), (None, None, Some("1")));
+    assert_eq!(
+        (calls[1].field("authorization"), calls[1].field("x-hop"), calls[1].field("x-kept")),
+        (None, None, Some("1"))
+    );
     assert_eq!(calls[1].field("host"), Some(API), "what is ours cannot be named away");
-    for name in ["upgrade", "http2-settings", "te", "keep-alive", "proxy-connection", "proxy-authorization", "trailer"] {
+    for name in ["upgrade", "http2-settings", "te", "keep-alive", "proxy-connection", "proxy-authorization", "trailer"]
+    {
         assert_eq!(calls[2].field(name), None, "{:?}", calls[2]);
     }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use countersign_e2e::{Curl, Http2, Identity, Process, Raw, Refused, Site, Upstream, body_of, echo, now, wait_for, workload};
+use countersign_e2e::{
+    Curl, Http2, Identity, Process, Raw, Refused, Site, Upstream, body_of, echo, now, wait_for, workload,
+};
 use http::Request;
 use serde_json::Value;
 
@@ -69,7 +71,9 @@ fn a_certificate_that_expires_while_its_connection_is_open_is_refused_from_then_
     let upstream = Upstream::start(echo);
     let site = Site::up(&upstream);
     let until = now() + Duration::from_secs(3);
-    let short = site.authority("alpha").sign(site.root(), "spiffe://alpha.e2e.internal/caller", |params| params.not_after = until);
+    let short = site
+        .authority("alpha")
+        .sign(site.root(), "spiffe://alpha.e2e.internal/caller", |params| params.not_after = until);
     let mut http1 = Raw::open(&site, Some(&short), API).unwrap();
     let mut http2 = Http2::with(&site, &short, API);
     let by_http1 = format!("GET /items/1 HTTP/1.1\r\nHost: {API}\r\n\r\n");

@@ -1,7 +1,9 @@
 //! Everything that a caller can make large or slow has an end.
 
+use std::io::Read;
+
 use bytes::Bytes;
-use countersign_e2e::{Answer, Curl, Http2, Raw, Refused, Site, Upstream, body_of, echo, streamed, wait_until};
+use countersign_e2e::{Answer, Curl, Http2, Raw, Refused, Rest, Site, Upstream, body_of, echo, streamed, wait_until};
 use http::Request;
 
 use crate::{API, CALLER, PROTOCOLS};
@@ -29,7 +31,8 @@ fn a_head_beyond_what_the_http2_library_takes_is_refused_too() {
     let upstream = Upstream::start(echo);
     let site = Site::up(&upstream);
     let mut client = Http2::by(&site, CALLER, API);
-    let request = Request::get(format!("https://{API}/items")).header("x-long", "a".repeat(200_000)).body(body_of("")).unwrap();
+    let request =
+        Request::get(format!("https://{API}/items")).header("x-long", "a".repeat(200_000)).body(body_of("")).unwrap();
     if let Ok(answer) = client.ask(request) {
         assert_eq!(answer.status, 431, "{answer:?}");
     }
@@ -45,7 +48,8 @@ fn a_body_that_announces_too_much_is_refused_before_it_is_read() {
     let site = Site::up(&upstream);
     for protocol in PROTOCOLS {
         for body in [LIMIT, LIMIT + 1] {
-            let call = Curl::to(&site, API).by(CALLER).over(protocol).args(&["--data-binary", "@-"]).input(vec![b'a'; body]);
+            let call =
+                Curl::to(&site, API).by(CALLER).over(protocol).args(&["--data-binary", "@-"]).input(vec![b'a'; body]);
             let answer = call.send("PUT", "/items/1");
             if body == LIMIT {
                 site.ended_well(&answer, CALLER);
@@ -56,8 +60,9 @@ fn a_body_that_announces_too_much_is_refused_before_it_is_read() {
     }
     assert_eq!(upstream.count(), 2);
     // also when nothing but the head is sent
-    let answer = Raw::by(&site, CALLER, API)
-        .ask(format!("PUT /items/1 HTTP/1.1\r\nHost: {API}\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n"));
+    let answer = Raw::by(&site, CALLER, API).ask(format!(
+        "PUT /items/1 HTTP/1.1\r\nHost: {API}\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n"
+    ));
     site.refused(&answer, Refused { status: 413, reason: "limits.body", caller: CALLER });
     assert_eq!(upstream.count(), 2);
 }
@@ -74,7 +79,12 @@ fn failed(site: &Site, answer: &Answer, status: u16, reason: &str) {
 /// everything.
 fn upload(site: &Site, protocol: &str, body: usize) -> Answer {
     if protocol != "h2" {
-        return Curl::to(site, API).by(CALLER).over(protocol).args(&["-T", "-"]).input(vec![b'a'; body]).send("PUT", "/items/1");
+        return Curl::to(site, API)
+            .by(CALLER)
+            .over(protocol)
+            .args(&["-T", "-"])
+            .input(vec![b'a'; body])
+            .send("PUT", "/items/1");
     }
     let (sender, sent) = streamed();
     std::thread::spawn(move || {
@@ -150,7 +160,9 @@ fn trailers_are_bounded_and_dropped() {
     let upstream = Upstream::start(echo);
     let site = Site::up(&upstream);
     let request = |trailer: &str| {
-        format!("PUT /items/1 HTTP/1.1\r\nHost: {API}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n{trailer}\r\n\r\n")
+        format!(
+            "PUT /items/1 HTTP/1.1\r\nHost: {API}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n{trailer}\r\n\r\n"
+        )
     };
     let answer = Raw::by(&site, CALLER, API).ask(request("Authorization: Bearer x"));
     site.ended_well(&answer, CALLER);
@@ -158,4 +170,23 @@ fn trailers_are_bounded_and_dropped() {
     let answer = Raw::by(&site, CALLER, API).ask(request(&format!("X: {}", "a".repeat(5000))));
     failed(&site, &answer, 400, "limits.trailers");
     assert_eq!(upstream.calls().iter().filter(|call| call.whole).count(), 1);
+}
+
+#[test]
+fn whoever_dawdles_is_not_waited_for() {
+    let upstream = Upstream::start(echo);
+    let site = Site::up(&upstream);
+    // half a head, and a connection without even a handshake
+    let mut slow = Raw::by(&site, CALLER, API);
+    slow.send(format!("GET /items HTTP/1.1\r\nHost: {API}\r\nX-Slow: ")).unwrap();
+    let mut silent = std::net::TcpStream::connect(site.gateway()).unwrap();
+    let mut back = Vec::new();
+    // a reset is as good as an end
+    let _ = silent.read_to_end(&mut back);
+    assert_eq!(back, b"");
+    site.refused_at_tls("accept.timeout");
+    let answer = slow.answer().unwrap();
+    site.refused(&answer, Refused { status: 408, reason: "parse.head-timeout", caller: CALLER });
+    assert_eq!(slow.rest(), Rest { bytes: Vec::new(), clean: true });
+    assert_eq!(upstream.bytes(), b"");
 }

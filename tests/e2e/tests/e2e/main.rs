@@ -1,5 +1,8 @@
 //! The real binary over real sockets: what callers, upstreams and operators see of it.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests: what fails shall stop the test")]
+#![expect(clippy::indexing_slicing, clippy::string_slice, reason = "tests: what fails shall stop the test")]
+
 mod allow;
 mod faults;
 mod headers;

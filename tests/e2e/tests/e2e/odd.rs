@@ -81,8 +81,16 @@ const HEADS: &[(&str, u16, &str)] = &[
     ("GET /items HTTP/1.1\r\n{}\r\nA: b\r\n c\r\n\r\n", 400, "parse.malformed"),
     ("GET /items HTTP/1.1\r\n A: b\r\n{}\r\n\r\n", 400, "parse.malformed"),
     ("GET  /items HTTP/1.1\r\n{}\r\n\r\n", 400, "parse.malformed"),
-    ("POST /items HTTP/1.1\r\n{}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "parse.framing"),
-    ("POST /items HTTP/1.1\r\n{}\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", 400, "parse.framing"),
+    (
+        "POST /items HTTP/1.1\r\n{}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+        "parse.framing",
+    ),
+    (
+        "POST /items HTTP/1.1\r\n{}\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        400,
+        "parse.framing",
+    ),
     ("POST /items HTTP/1.1\r\n{}\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400, "parse.framing"),
     ("POST /items HTTP/1.1\r\n{}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, "parse.framing"),
     ("POST /items HTTP/1.0\r\n{}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "parse.framing"),
@@ -105,7 +113,11 @@ fn heads_that_are_not_clear_are_refused_and_end_the_connection() {
             assert!(rest.clean && rest.bytes.is_empty(), "{head:?}: {rest:?}");
         }
     }
-    assert!(upstream.calls().iter().all(|call| call.target == "/items/smuggled" && call.method == "GET"), "{:?}", upstream.calls());
+    assert!(
+        upstream.calls().iter().all(|call| call.target == "/items/smuggled" && call.method == "GET"),
+        "{:?}",
+        upstream.calls()
+    );
 }
 
 #[test]
@@ -135,6 +147,13 @@ fn http2_requests_that_contradict_themselves_are_refused() {
     drop(client.ask(body));
     assert!(upstream.calls().iter().all(|call| call.body.is_empty() || !call.whole), "{:?}", upstream.calls());
     let mut client = Http2::by(&site, CALLER, API);
+
+    // a fragment, which the HTTP/2 library drops: what was decided on is what is forwarded
+    let answer = Curl::to(&site, API).by(CALLER).over("h2").get("/items#/../unpermitted");
+    assert_eq!((answer.status, upstream.last().target.as_str()), (200, "/items"), "{answer:?}");
+    assert_eq!(site.ended_well(&answer, CALLER)["template"], "/items");
+    let answer = Curl::to(&site, API).by(CALLER).over("h2").get("/unpermitted#/items");
+    site.refused(&answer, Refused { status: 403, reason: "policy.no-permit", caller: CALLER });
 
     // the connection is still good for others
     let answer = client.ask(request(&good).body(body_of("x")).unwrap()).unwrap();

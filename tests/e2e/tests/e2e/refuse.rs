@@ -37,7 +37,12 @@ const CASES: &[Case<'_>] = &[
     Case { method: "PROPFIND", status: 405, reason: "parse.method", ..PLAIN },
     Case { method: "get", status: 405, reason: "parse.method", ..PLAIN },
     Case { arguments: &["-H", "Host: bulk.e2e.internal"], status: 421, reason: "route.server-name-mismatch", ..PLAIN },
-    Case { arguments: &["-H", "Host: unknown.e2e.internal"], status: 421, reason: "route.server-name-mismatch", ..PLAIN },
+    Case {
+        arguments: &["-H", "Host: unknown.e2e.internal"],
+        status: 421,
+        reason: "route.server-name-mismatch",
+        ..PLAIN
+    },
     Case { arguments: &["-H", "Host: api.e2e.internal:9"], status: 421, reason: "route.unknown-host", ..PLAIN },
     Case { arguments: &["-H", "Host: api.e2e.internal:"], status: 400, reason: "parse.host", ..PLAIN },
     Case { arguments: &["-H", "Host: api.e2e.internal:99999"], status: 400, reason: "parse.host", ..PLAIN },
@@ -59,7 +64,10 @@ fn each_refusal_is_answered_recorded_and_explained_and_nothing_is_forwarded() {
                 assert_eq!(answer.field("allow"), Some("GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE"));
             }
             if case.status == 403 {
-                assert!(!record["determining"].is_null() && record["revision"] == site.status()["revision"], "{record:#}");
+                assert!(
+                    !record["determining"].is_null() && record["revision"] == site.status()["revision"],
+                    "{record:#}"
+                );
                 for told in ["alpha", "beta", "frozen", "caller", "consent", "Workload"] {
                     assert!(!answer.problem()["title"].to_string().contains(&format!("{told}/")), "{answer:?}");
                 }
@@ -78,7 +86,11 @@ fn the_operator_learns_what_the_caller_does_not() {
     let record = site.refused(&answer, Refused { status: 403, reason: "policy.forbidden", caller: CALLER });
     assert_eq!(record["determining"], serde_json::json!(["alpha/frozen-is-frozen"]));
     let story = site.explained(&record);
-    for told in ["alpha/frozen-is-frozen", "Nobody reads the frozen item, whoever permits it.", "domains/alpha/policies/alpha.cedar"] {
+    for told in [
+        "alpha/frozen-is-frozen",
+        "Nobody reads the frozen item, whoever permits it.",
+        "domains/alpha/policies/alpha.cedar",
+    ] {
         assert!(story.contains(told), "`{told}` is missing:\n{story}");
         assert!(!answer.text().contains(told), "{answer:?}");
     }
@@ -116,7 +128,8 @@ fn a_host_may_name_the_port_of_the_listener_or_of_https() {
     let port = site.gateway().port();
     for host in [format!("{API}:443"), format!("{API}:{port}"), "API.e2e.internal".to_owned(), format!("{API}.")] {
         for protocol in PROTOCOLS {
-            let answer = Curl::to(&site, API).by(CALLER).over(protocol).args(&["-H", &format!("Host: {host}")]).get("/items");
+            let answer =
+                Curl::to(&site, API).by(CALLER).over(protocol).args(&["-H", &format!("Host: {host}")]).get("/items");
             assert_eq!(answer.status, 200, "{host}: {answer:?}");
             assert_eq!(upstream.last().field("host"), Some(API), "{host}");
         }

@@ -33,7 +33,12 @@ fn cases(site: &Site) -> Vec<Case> {
             "identity.expired",
             ID,
         ),
-        case("a certificate of tomorrow", sign(|params| params.not_before = now() + Duration::from_secs(600)), "identity.expired", ID),
+        case(
+            "a certificate of tomorrow",
+            sign(|params| params.not_before = now() + Duration::from_secs(600)),
+            "identity.expired",
+            ID,
+        ),
         case(
             "a foreign authority that takes the domain's name",
             Some(Authority::pretending("alpha.e2e.internal").svid(site.root(), ID)),
@@ -55,7 +60,9 @@ fn cases(site: &Site) -> Vec<Case> {
         ),
         case(
             "two URI names",
-            sign(|params| params.subject_alt_names.push(SanType::URI("spiffe://alpha.e2e.internal/other".try_into().unwrap()))),
+            sign(|params| {
+                params.subject_alt_names.push(SanType::URI("spiffe://alpha.e2e.internal/other".try_into().unwrap()))
+            }),
             "identity.uri-san",
             "",
         ),
@@ -73,7 +80,9 @@ fn cases(site: &Site) -> Vec<Case> {
         ),
         case(
             "a URI name that is no SPIFFE ID",
-            sign(|params| params.subject_alt_names = vec![SanType::URI("https://alpha.e2e.internal/caller".try_into().unwrap())]),
+            sign(|params| {
+                params.subject_alt_names = vec![SanType::URI("https://alpha.e2e.internal/caller".try_into().unwrap())]
+            }),
             "identity.uri-san",
             "",
         ),
@@ -176,7 +185,8 @@ fn a_flood_of_bad_handshakes_is_counted_and_does_not_fill_the_log() {
     }
     let sum = || {
         let entries = site.entries();
-        let single = entries.iter().filter(|entry| entry["reason"] == "identity.missing" && entry["kind"] == "decision").count();
+        let single =
+            entries.iter().filter(|entry| entry["reason"] == "identity.missing" && entry["kind"] == "decision").count();
         let counted: u64 = entries.iter().filter_map(|entry| entry["count"].as_u64()).sum();
         (single, single + counted as usize)
     };

@@ -168,7 +168,9 @@ fn garbage_is_no_answer_and_nothing_is_asked_twice() {
 fn what_an_upstream_says_unasked_is_nobodys_answer() {
     let upstream = Upstream::start(|turn| match turn.head().target.as_str() {
         "/items/twice" => {
-            turn.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+            turn.write(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+            );
             After::Keep
         }
         "/items/later" => {
@@ -185,7 +187,8 @@ fn what_an_upstream_says_unasked_is_nobodys_answer() {
         for target in ["/items/twice", "/items/1", "/items/later", "/items/2"] {
             let answer = client.ask(format!("GET {target} HTTP/1.1\r\nHost: {API}\r\n\r\n"));
             if target == "/items/later" {
-                upstream.wait_for("the end of the connection", |call| call.decision() == answer.decision() && call.left);
+                upstream
+                    .wait_for("the end of the connection", |call| call.decision() == answer.decision() && call.left);
             }
             let fine = answer.text() == "ok" || answer.text() == format!("GET {target} 0\n");
             assert!(fine, "{target}: {answer:?}");
@@ -202,7 +205,8 @@ fn an_answer_before_the_body_is_complete_is_passed_on() {
     let site = Site::up(&upstream);
     for protocol in PROTOCOLS {
         let body = vec![b'a'; 60_000];
-        let answer = Curl::to(&site, API).by(CALLER).over(protocol).args(&["-T", "-"]).input(body).send("PUT", "/items/1");
+        let answer =
+            Curl::to(&site, API).by(CALLER).over(protocol).args(&["-T", "-"]).input(body).send("PUT", "/items/1");
         assert_eq!((answer.status, answer.text().as_str()), (409, "early"), "{protocol} {answer:?}");
         site.ended_well(&Answer { broken: String::new(), ..answer }, CALLER);
     }

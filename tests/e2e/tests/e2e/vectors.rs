@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use countersign_e2e::{Call, Raw, Rest, Site, Upstream, echo};
+use countersign_e2e::{Call, Curl, Raw, Rest, Site, Upstream, echo};
 use serde_json::Value;
 
 const SMUGGLING: &str = include_str!("../../vectors/http1-smuggling.json");
@@ -116,7 +116,8 @@ fn worst(target: &str) -> String {
     let mut decoded = Vec::new();
     let mut bytes = path.bytes();
     while let Some(byte) = bytes.next() {
-        let escaped = if byte == b'%' { bytes.clone().take(2).map(char::from).collect::<String>() } else { String::new() };
+        let escaped =
+            if byte == b'%' { bytes.clone().take(2).map(char::from).collect::<String>() } else { String::new() };
         match u8::from_str_radix(&escaped, 16) {
             Ok(value) if escaped.len() == 2 => {
                 decoded.push(value);
@@ -174,11 +175,34 @@ fn attack(site: &Site, upstream: &Upstream, let_through: &[(&str, &str)]) {
     assert!(passed >= cases.len() - 6, "{passed} of {}", cases.len());
 }
 
+/// The same targets as `:path` of HTTP/2. What curl does not send is not counted.
+fn attack_over_http2(site: &Site, upstream: &Upstream, let_through: &[(&str, &str)]) {
+    let suite: Value = serde_json::from_str(TARGETS).unwrap();
+    let mut sent = 0;
+    for case in suite["cases"].as_array().unwrap() {
+        let text = |key: &str| case[key].as_str().unwrap();
+        let before = upstream.count();
+        let call = Curl::to(site, HOST).by(CALLER).over("h2").args(&["-H", &format!("Host: {}", text("host"))]);
+        let answer = call.get(text("request_target"));
+        let seen = upstream.calls().split_off(before);
+        let is_case = case["class"] == "case";
+        assert!(!seen.iter().any(|call| is_admin(&call.target) && !is_case), "{case} reached the upstream: {seen:?}");
+        if !let_through.iter().any(|(id, _)| *id == text("id")) {
+            assert!(seen.is_empty(), "{case} reached the upstream: {seen:?}");
+            assert!(answer.status == 0 || (400..500).contains(&answer.status), "{case}: {answer:?}");
+        }
+        sent += usize::from(answer.status > 0);
+    }
+    assert!(sent > 30, "only {sent} were sent");
+    as_decided(site, upstream);
+}
+
 #[test]
 fn attack_targets_under_policy_a() {
     let upstream = Upstream::start(echo);
     let site = Site::up(&upstream);
     attack(&site, &upstream, &[]);
+    attack_over_http2(&site, &upstream, &[]);
     // the policy is not simply closed
     send(&site, b"GET /public/a%20b?x=%2e HTTP/1.1\r\nHost: api.example\r\n\r\n", true);
     assert_eq!(upstream.last().target, "/public/a%20b?x=%2e", "byte for byte");
@@ -196,12 +220,22 @@ fn attack_targets_under_policy_b() {
     site.edit("domains/edge/domain.yaml", "unlisted_routes: deny", "unlisted_routes: judge");
     site.start();
     attack(&site, &upstream, LET_THROUGH_BY_B);
+    attack_over_http2(&site, &upstream, LET_THROUGH_BY_B);
 }
 
 #[test]
 fn the_model_of_the_worst_upstream_is_as_bad_as_the_suite_says() {
-    for target in ["/admin", "/ADMIN/x", "//admin", "/a/..%2fadmin", "/a/%5c..%5c..\\admin", "/;x/admin;y", "/%61dmin", "/a/../admin?q", "/./admin"]
-    {
+    for target in [
+        "/admin",
+        "/ADMIN/x",
+        "//admin",
+        "/a/..%2fadmin",
+        "/a/%5c..%5c..\\admin",
+        "/;x/admin;y",
+        "/%61dmin",
+        "/a/../admin?q",
+        "/./admin",
+    ] {
         assert!(is_admin(target), "{target} is {}", worst(target));
     }
     assert!(!is_admin("/public/admin") && !is_admin("/administrator") && !is_admin("/admin."));
