@@ -52,12 +52,12 @@ async fn call(args: Call, asked: Asked, client: AdminClient, env: &Env) -> Outco
     let server = server(&client, &asked.host, &domain, address).await?;
     let credential = Impersonation::obtain(&client, &args.workload).await?.credential()?;
     let response = https::send(credential, server, asked.request).await.map_err(Failed::new)?;
-    let exit = exit_of(&response);
     let decision = decision_of(&response);
     let story = match &decision {
         Some(id) => story(&client, id).await,
         None => None,
     };
+    let exit = exit_of(&response, story.as_ref());
     if args.json {
         show_json(&response, exit, decision.as_deref(), story.as_ref())?;
     } else {
@@ -140,9 +140,13 @@ async fn server(client: &AdminClient, host: &Host, domain: &str, address: Socket
     Ok(Server { address, host: host.clone(), trust_domain, bundles: BundleSet::from_iter([roots]) })
 }
 
-/// Our refusals are a no; a service that fails, or is not reached, could not be done.
-fn exit_of(response: &Response<Bytes>) -> Exit {
-    match (own_reason(response), response.status().is_server_error()) {
+/// Our refusals are a no; a service that fails, or is not reached, could not be done. What the record says counts; the
+/// response's own words, which a service could imitate, only where there is no record to ask.
+fn exit_of(response: &Response<Bytes>, story: Option<&Explanation>) -> Exit {
+    let completion = story.and_then(|story| story.decision.completion.as_ref());
+    let answered = completion.is_some_and(|completion| completion.status.is_some());
+    let reason = own_reason(response).filter(|_| !answered);
+    match (reason, response.status().is_server_error()) {
         (Some(reason), _) if reason.fault() == Fault::Upstream => Exit::CouldNot,
         (Some(_), _) => Exit::No,
         (None, true) => Exit::CouldNot,
@@ -271,7 +275,7 @@ mod tests {
     fn refusals_of_ours_and_failures_of_the_service_end_differently() {
         let response = |status: u16, kind: &str, body: &str| {
             let built = Response::builder().status(status).header("content-type", kind);
-            exit_of(&built.body(Bytes::from(body.to_owned())).unwrap())
+            exit_of(&built.body(Bytes::from(body.to_owned())).unwrap(), None)
         };
         let problem = |reason: &str| format!(r#"{{"type":"urn:countersign:reason:{reason}"}}"#);
         assert_eq!(response(201, "application/json", "{}"), Exit::Yes);

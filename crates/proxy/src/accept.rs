@@ -107,8 +107,10 @@ async fn handshake_steps(
     names: &ServerNames,
     stream: TcpStream,
 ) -> Result<(VerifiedPeer, Host, TlsStream<TcpStream>), Rejected> {
-    let started = LazyConfigAcceptor::new(Acceptor::default(), stream)
+    let bound = Duration::from_millis(limits::CLIENT_HELLO_TIME.default);
+    let started = timeout(bound, LazyConfigAcceptor::new(Acceptor::default(), stream))
         .await
+        .map_err(|_| Rejected::new(Reason::AcceptTimeout, "no TLS ClientHello"))?
         .map_err(|error| Rejected::new(Reason::AcceptTls, error.to_string()))?;
     let asked = started.client_hello().server_name().map(str::to_owned);
     let server_name = asked.as_deref().and_then(|name| Host::parse(name).ok());

@@ -38,6 +38,10 @@ pub struct Progress {
     pub bytes: Cell<u64>,
     /// Why it failed, if it did.
     pub fault: Cell<Option<BodyFault>>,
+    /// Whether it reached its end.
+    pub ended: Cell<bool>,
+    /// Whether the exchange is over: what the caller still sends is no longer read.
+    pub over: Cell<bool>,
     /// When the last bytes came.
     pub moved: Cell<Instant>,
     /// Whether the upstream waits for the caller's next bytes.
@@ -48,7 +52,14 @@ impl Progress {
     /// Nothing yet.
     pub fn new() -> Rc<Self> {
         let moved = Cell::new(Instant::now());
-        Rc::new(Self { bytes: Cell::new(0), fault: Cell::new(None), moved, awaited: Cell::new(false) })
+        Rc::new(Self {
+            bytes: Cell::new(0),
+            fault: Cell::new(None),
+            ended: Cell::new(false),
+            over: Cell::new(false),
+            moved,
+            awaited: Cell::new(false),
+        })
     }
 
     /// Something came from the caller: bytes, or the end.
@@ -128,7 +139,15 @@ impl UpstreamBody {
         {
             progress.fault.set(Some(error.into()));
         }
-        Self { inbound, limit, idle: Silence::new(idle), progress }
+        let this = Self { inbound, limit, idle: Silence::new(idle), progress };
+        this.note_end();
+        this
+    }
+
+    fn note_end(&self) {
+        if self.is_end_stream() {
+            self.progress.ended.set(true);
+        }
     }
 
     fn fail(&self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
@@ -144,6 +163,7 @@ impl UpstreamBody {
         self.idle.broken();
         self.progress.bytes.set(bytes);
         self.progress.came();
+        self.note_end();
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 }
@@ -154,6 +174,9 @@ impl Body for UpstreamBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let this = self.get_mut();
+        if this.progress.over.get() {
+            return this.fail(BodyFault(Reason::LimitsBodyIncomplete));
+        }
         loop {
             return match this.inbound.poll(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
@@ -163,6 +186,7 @@ impl Body for UpstreamBody {
                 Poll::Ready(Some(Err(fault))) => this.fail(fault),
                 Poll::Ready(None) => {
                     this.progress.came();
+                    this.progress.ended.set(true);
                     Poll::Ready(None)
                 }
                 Poll::Pending if this.idle.is_over(cx) => this.fail(BodyFault(Reason::LimitsBodyIncomplete)),

@@ -11,15 +11,14 @@ pub struct EarlyRefusals {
     listener: Arc<str>,
     second: u64,
     recorded: u64,
-    counted: BTreeMap<Reason, Counted>,
+    counted: BTreeMap<(Reason, Option<IpAddr>), Counted>,
 }
 
-/// Refusals of one reason that were counted only.
+/// Refusals of one reason and source that were counted only.
 #[derive(Debug)]
 struct Counted {
     count: u64,
     since: Timestamp,
-    source: IpAddr,
 }
 
 /// A count on its way to the record.
@@ -27,6 +26,8 @@ struct Counted {
 pub struct Tally {
     listener: Arc<str>,
     reason: Reason,
+    /// Absent for the refusals of more sources than are told apart.
+    source: Option<IpAddr>,
     counted: Counted,
 }
 
@@ -46,20 +47,24 @@ impl EarlyRefusals {
             self.recorded += 1;
             return true;
         }
-        self.counted.entry(reason).or_insert(Counted { count: 0, since: at, source }).count += 1;
+        let told_apart = self.counted.len() < limits::PRE_IDENTITY_SOURCES.default_usize();
+        let known = told_apart || self.counted.contains_key(&(reason, Some(source)));
+        let key = (reason, known.then_some(source));
+        self.counted.entry(key).or_insert(Counted { count: 0, since: at }).count += 1;
         false
     }
 
     /// What was counted so far, to be recorded now.
     pub fn take(&mut self) -> Vec<Tally> {
         let listener = &self.listener;
-        let tally = |(reason, counted)| Tally { listener: Arc::clone(listener), reason, counted };
+        let tally = |((reason, source), counted)| Tally { listener: Arc::clone(listener), reason, source, counted };
         std::mem::take(&mut self.counted).into_iter().map(tally).collect()
     }
 
     /// Puts back what could not be recorded, so that no count is lost.
     pub fn put_back(&mut self, tally: Tally) {
-        let entry = self.counted.entry(tally.reason).or_insert(Counted { count: 0, ..tally.counted });
+        let since = tally.counted.since;
+        let entry = self.counted.entry((tally.reason, tally.source)).or_insert(Counted { count: 0, since });
         entry.count += tally.counted.count;
         entry.since = entry.since.min(tally.counted.since);
     }
@@ -70,7 +75,7 @@ impl Recordable for Tally {
         facts::Facts::Refusals(facts::Refusals {
             listener: &self.listener,
             reason: self.reason.code(),
-            source: Some(self.counted.source),
+            source: self.source,
             count: self.counted.count,
             since: self.counted.since,
         })
@@ -80,6 +85,20 @@ impl Recordable for Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_is_blamed_for_another_source() {
+        let mut early = EarlyRefusals::new("gateway".into());
+        let at = Timestamp::from_seconds(10);
+        let sources = || (0..=255).flat_map(|high| (0..8).map(move |low| IpAddr::from([127, 1, high, low])));
+        let most = limits::PRE_IDENTITY_SOURCES.default_usize() + 1;
+        let admitted = sources().filter(|source| early.admit(Reason::IdentityMissing, *source, at)).count();
+        let tallies = early.take();
+        assert_eq!(tallies.len(), most);
+        assert!(tallies.iter().all(|tally| tally.source.is_none() || tally.counted.count == 1));
+        let counted: u64 = tallies.iter().map(|tally| tally.counted.count).sum();
+        assert_eq!(counted as usize + admitted, sources().count());
+    }
 
     #[test]
     fn beyond_the_rate_refusals_are_counted_and_no_count_is_lost() {

@@ -8,7 +8,7 @@ use policy::Permit;
 use record::Recorded;
 use tokio::time::{Instant, sleep_until};
 use trustdir::{Service, UpstreamUrl};
-use types::{DecisionId, Reason};
+use types::Reason;
 
 use crate::{
     body::{Inbound, Progress, ResponseBody, UpstreamBody},
@@ -38,7 +38,10 @@ pub async fn forward(
         return problem(Reason::UpstreamFailed, id);
     }
     let body = UpstreamBody::new(body, service.limits.body, service.limits.idle, Rc::clone(&progress));
-    let request = upstream_request(&permit, fields, body);
+    let Some(request) = upstream_request(&permit, fields, body) else {
+        completion.ended(Reason::UpstreamFailed.code());
+        return problem(Reason::UpstreamFailed, id);
+    };
     let deadline = service.limits.total.map(|total| Instant::now() + total);
     let waited = Patience { progress: &progress, first_byte: service.limits.first_byte, deadline };
     let answer = tokio::select! {
@@ -47,7 +50,7 @@ pub async fn forward(
         () = waited.ends() => Err(Reason::UpstreamTimeout),
     };
     match answer {
-        Ok((response, connection)) => answered(response, connection, id, &service, deadline, completion),
+        Ok((response, connection)) => answered(response, connection, &permit, &service, deadline, completion),
         Err(reason) => {
             // where the caller's body failed, that is why the upstream did not answer
             let reason = progress.fault.get().map_or(reason, |fault| fault.0);
@@ -58,12 +61,12 @@ pub async fn forward(
 }
 
 /// The request as it was decided on, re-framed by us (FR-9). Nothing of the start line is copied from the caller.
-fn upstream_request(permit: &Recorded<Permit>, fields: HeaderMap, body: UpstreamBody) -> Request<UpstreamBody> {
+/// `None` where the canonical target is no URI, which no canonical target is known to be.
+fn upstream_request(permit: &Recorded<Permit>, fields: HeaderMap, body: UpstreamBody) -> Option<Request<UpstreamBody>> {
     let canonical = permit.get().situated().request();
     let mut request = Request::new(body);
     *request.method_mut() = method(canonical.method());
-    // INVARIANT: a canonical target is a valid origin-form URI; were it not, `/` would reach no listed route either
-    *request.uri_mut() = canonical.target().parse().unwrap_or_default();
+    *request.uri_mut() = canonical.target().parse().ok()?;
     let mut kept = hop::end_to_end(fields);
     headers::strip_identity(&mut kept);
     headers::join_cookies(&mut kept);
@@ -72,7 +75,7 @@ fn upstream_request(permit: &Recorded<Permit>, fields: HeaderMap, body: Upstream
         kept.insert(header::HOST, host);
     }
     *request.headers_mut() = kept;
-    request
+    Some(request)
 }
 
 const fn method(method: types::Method) -> http::Method {
@@ -128,21 +131,28 @@ fn failed(service: &Service, error: &hyper::Error) -> Reason {
 fn answered(
     response: Response<Incoming>,
     connection: (UpstreamUrl, Sender),
-    id: DecisionId,
+    permit: &Recorded<Permit>,
     service: &Service,
     deadline: Option<Instant>,
     completion: Completion,
 ) -> Response<ResponseBody> {
+    let situated = permit.get().situated();
+    let (id, protocol) = (situated.accepted().id, situated.accepted().protocol);
+    let head_only = situated.request().method() == types::Method::Head;
     let (parts, body) = response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         completion.ended(Reason::UpstreamFailed.code());
         return problem(Reason::UpstreamFailed, id);
     }
     completion.answered(parts.status.as_u16());
-    let watched = Watched::new(body, service.limits.idle, deadline, connection, completion);
+    let watched = Watched::new(body, service.limits.idle, deadline, connection, completion, protocol);
     let mut response = Response::new(ResponseBody::Upstream(Box::new(watched)));
     *response.status_mut() = parts.status;
     let mut fields = hop::end_to_end_response(parts.headers);
+    if !head_only && parts.status != StatusCode::NOT_MODIFIED {
+        // the length of a body is framing, and framing is ours
+        fields.remove(header::CONTENT_LENGTH);
+    }
     fields.insert(headers::DECISION, headers::decision_value(id));
     *response.headers_mut() = fields;
     response

@@ -6,25 +6,38 @@ use types::DecisionId;
 /// The response field that every answer carries, and the request field by which an upstream can name the decision.
 pub const DECISION: HeaderName = HeaderName::from_static("countersign-decision");
 
-/// Exact names that only a proxy may say (HD-1, HD-4, PA-5).
-const STRIPPED: [&str; 13] = [
-    "x-forwarded-client-cert",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
+/// Exact names that only a proxy may say (HD-1, HD-4, PA-5, WT-1), and `Proxy`, which some runtimes take for a setting.
+const STRIPPED: [&str; 11] = [
     "x-real-ip",
+    "true-client-ip",
     "forwarded",
-    "client-cert",
-    "client-cert-chain",
+    "remote-user",
+    "proxy",
     "txn-token",
+    "workload-identity-token",
+    "workload-proof-token",
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
 ];
 
-/// Prefixes that only a proxy may use (HD-1).
-const STRIPPED_PREFIXES: [&str; 5] = ["countersign-", "x-spiffe-", "x-envoy-", "x-original-", "x-rewrite-"];
+/// Prefixes that only a proxy may use (HD-1), those of common authenticating proxies included.
+const STRIPPED_PREFIXES: [&str; 14] = [
+    "countersign-",
+    "client-cert",
+    "x-client-cert",
+    "x-forwarded-",
+    "x-spiffe-",
+    "x-envoy-",
+    "x-original-",
+    "x-rewrite-",
+    "x-auth-request-",
+    "x-remote-",
+    "x-ssl-",
+    "ssl-client-",
+    "x-goog-authenticated-",
+    "x-amzn-oidc-",
+];
 
 /// Removes identity and routing fields, in their underscore spellings too.
 pub fn strip_identity(fields: &mut HeaderMap) {
@@ -78,6 +91,11 @@ mod tests {
             "x-envoy-internal",
             "x_original_url",
             "countersign-assertion",
+            "x-forwarded-user",
+            "x_remote_user",
+            "ssl-client-cert",
+            "x-auth-request-email",
+            "proxy",
             "countersign-decision",
             "txn-token",
             "authorization",

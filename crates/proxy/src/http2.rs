@@ -129,7 +129,11 @@ fn head(request: Request<Incoming>) -> (Head, Incoming) {
     let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let head = Head {
         method: parts.method.as_str().to_owned(),
-        fault: authority.is_none().then_some(Reason::ParseHost),
+        fault: match (&authority, parts.uri.scheme_str()) {
+            (None, _) => Some(Reason::ParseHost),
+            (Some(_), Some("https") | None) => None,
+            (Some(_), Some(_)) => Some(Reason::ParseTargetForm),
+        },
         authority: authority.unwrap_or_default(),
         target,
         fields: parts.headers,

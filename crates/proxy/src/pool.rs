@@ -74,6 +74,7 @@ impl Pool {
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::Builder::new()
             .max_headers(limits::HEADER_COUNT.default_usize())
+            .max_buf_size(limits::RESPONSE_HEAD_BYTES.default_usize())
             .handshake(TokioIo::new(stream))
             .await?;
         tokio::task::spawn_local(async move {

@@ -1,9 +1,9 @@
 //! An allowed exchange while it lives: its response is metered, its end is recorded, whatever the end is.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     pin::Pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 use trustdir::UpstreamUrl;
-use types::{DecisionId, Reason, Recordable, facts};
+use types::{DecisionId, Reason, Recordable, facts, facts::Protocol};
 
 use crate::{
     body::{BodyFault, Progress, Silence},
@@ -23,6 +23,8 @@ use crate::{
 
 /// What a completion says when the caller went away before the end.
 pub const CALLER_GONE: &str = "caller-gone";
+/// What a completion says when the caller kept the connection and took nothing of the response for the idle time.
+pub const CALLER_STALLED: &str = "caller-stalled";
 /// What a completion says when the proxy stopped and the drain time was over before the end.
 pub const STOPPED: &str = "stopped";
 
@@ -87,11 +89,47 @@ impl Drop for Completion {
 
 /// The upstream's response body on its way to the caller.
 pub struct Watched {
-    inner: Incoming,
-    idle: Silence,
+    flow: Rc<RefCell<Flow>>,
+    silence: Silence,
     deadline: Option<Pin<Box<Sleep>>>,
+}
+
+/// What ends when the exchange ends: the upstream's side and the record.
+struct Flow {
+    inner: Option<Incoming>,
     connection: Option<(UpstreamUrl, Sender)>,
     completion: Completion,
+    /// When the caller last asked for more.
+    asked: Instant,
+}
+
+impl Flow {
+    /// The response is complete. A connection whose request is not is no good for another one, and what the caller still
+    /// sends is no longer read.
+    fn end_well(&mut self) {
+        self.completion.ended("");
+        let whole = self.completion.request.ended.get();
+        self.completion.request.over.set(!whole);
+        if let Some((upstream, sender)) = self.connection.take().filter(|_| whole) {
+            self.completion.worker.pool().put(&upstream, sender);
+        }
+    }
+
+    fn fail(&mut self, reason: Reason) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        self.cut(reason.code());
+        Poll::Ready(Some(Err(BodyFault(reason))))
+    }
+
+    /// Lets go of the upstream.
+    fn cut(&mut self, reason: &'static str) {
+        self.inner = None;
+        self.connection = None;
+        self.completion.ended(reason);
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_some_and(Incoming::is_end_stream)
+    }
 }
 
 impl Watched {
@@ -102,26 +140,39 @@ impl Watched {
         deadline: Option<Instant>,
         connection: (UpstreamUrl, Sender),
         completion: Completion,
+        protocol: Protocol,
     ) -> Self {
-        let deadline = deadline.map(|at| Box::pin(sleep_until(at)));
-        let mut this = Self { inner, idle: Silence::new(idle), deadline, connection: Some(connection), completion };
-        if this.inner.is_end_stream() {
-            this.end_well();
+        let mut flow = Flow { inner: Some(inner), connection: Some(connection), completion, asked: Instant::now() };
+        let ended = flow.is_end_stream();
+        if ended {
+            flow.end_well();
         }
-        this
-    }
-
-    fn end_well(&mut self) {
-        self.completion.ended("");
-        if let Some((upstream, sender)) = self.connection.take() {
-            self.completion.worker.pool().put(&upstream, sender);
+        let flow = Rc::new(RefCell::new(flow));
+        if !ended && protocol == Protocol::Http2 {
+            // HTTP/2 does not poll a body for which the caller gives no window; HTTP/1.1 bounds its writes itself
+            tokio::task::spawn_local(guard(Rc::downgrade(&flow), idle, deadline));
         }
+        Self { flow, silence: Silence::new(idle), deadline: deadline.map(|at| Box::pin(sleep_until(at))) }
     }
+}
 
-    fn fail(&mut self, reason: Reason) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        self.connection = None;
-        self.completion.ended(reason.code());
-        Poll::Ready(Some(Err(BodyFault(reason))))
+/// Lets go of the upstream when the caller asks for nothing for `idle`, or the deadline is over.
+async fn guard(flow: Weak<RefCell<Flow>>, idle: Duration, deadline: Option<Instant>) {
+    loop {
+        let Some(until) = flow.upgrade().map(|flow| flow.borrow().asked + idle) else { return };
+        sleep_until(deadline.map_or(until, |deadline| deadline.min(until))).await;
+        let Some(flow) = flow.upgrade() else { return };
+        let mut flow = flow.borrow_mut();
+        let now = Instant::now();
+        if flow.is_end_stream() || flow.inner.is_none() {
+            return;
+        }
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return flow.cut(Reason::UpstreamTimeout.code());
+        }
+        if flow.asked + idle <= now {
+            return flow.cut(CALLER_STALLED);
+        }
     }
 }
 
@@ -131,40 +182,45 @@ impl Body for Watched {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let this = self.get_mut();
+        let flow = &mut *this.flow.borrow_mut();
+        flow.asked = Instant::now();
         if this.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
-            return this.fail(Reason::UpstreamTimeout);
+            return flow.fail(Reason::UpstreamTimeout);
         }
         loop {
-            return match Pin::new(&mut this.inner).poll_frame(cx) {
+            let Some(inner) = &mut flow.inner else {
+                return Poll::Ready(Some(Err(BodyFault(Reason::UpstreamTimeout))));
+            };
+            return match Pin::new(inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     let Ok(data) = frame.into_data() else { continue };
-                    this.idle.broken();
-                    let bytes = &this.completion.response_bytes;
+                    this.silence.broken();
+                    let bytes = &flow.completion.response_bytes;
                     bytes.set(bytes.get().saturating_add(data.len() as u64));
-                    if this.inner.is_end_stream() {
-                        this.end_well();
+                    if flow.is_end_stream() {
+                        flow.end_well();
                     }
                     Poll::Ready(Some(Ok(Frame::data(data))))
                 }
                 Poll::Ready(Some(Err(error))) => {
                     tracing::debug!(%error, "upstream broke off its response");
-                    this.fail(Reason::UpstreamFailed)
+                    flow.fail(Reason::UpstreamFailed)
                 }
                 Poll::Ready(None) => {
-                    this.end_well();
+                    flow.end_well();
                     Poll::Ready(None)
                 }
-                Poll::Pending if this.idle.is_over(cx) => this.fail(Reason::UpstreamTimeout),
+                Poll::Pending if this.silence.is_over(cx) => flow.fail(Reason::UpstreamTimeout),
                 Poll::Pending => Poll::Pending,
             };
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.flow.borrow().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.flow.borrow().inner.as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
 }

@@ -8,8 +8,8 @@ use policy::{
     model::{Route, Unlisted},
 };
 use types::{
-    CanonicalRequest, Host, Label, Reason, RevisionId, RouteId, ServiceId, SpiffeId, TrustDomain, UnixRule, WorkloadId,
-    template::Segment,
+    CanonicalRequest, Host, Label, Method, Reason, RevisionId, RouteId, ServiceId, SpiffeId, TrustDomain, UnixRule,
+    WorkloadId, template::Segment,
 };
 
 use crate::{
@@ -139,7 +139,10 @@ impl Revision {
         let service = self.table.service(request)?;
         let listed = service.routes.find(request.method(), request.path().segments());
         match (listed, &service.model.unlisted) {
-            (Some(route), _) | (None, Unlisted::Judge(route)) => Ok((Arc::clone(service), Arc::clone(route))),
+            (Some(route), _) => Ok((Arc::clone(service), Arc::clone(route))),
+            // another spelling of a listed route must not be judged as something else: some upstreams serve it as that
+            (None, Unlisted::Judge(_)) if is_respelled(service, request) => Err(Reason::RouteUnlisted),
+            (None, Unlisted::Judge(route)) => Ok((Arc::clone(service), Arc::clone(route))),
             (None, Unlisted::Deny) => Err(Reason::RouteUnlisted),
         }
     }
@@ -158,6 +161,27 @@ impl Revision {
         let candidates = service.model.routes.iter().filter_map(|route| Some((away(route)?, &route.id)));
         candidates.min().map(|(_, id)| id.clone())
     }
+}
+
+/// Whether a request that no route lists would be a listed one to an upstream that ignores letter case or a slash at the
+/// end, or answers HEAD as GET.
+fn is_respelled(service: &Service, request: &CanonicalRequest) -> bool {
+    let same_method =
+        |method: Method| method == request.method() || (method == Method::Get && request.method() == Method::Head);
+    let calls = service.model.routes.iter().filter_map(|route| route.id.call());
+    calls.filter(|(method, _)| same_method(*method)).any(|(_, template)| {
+        let literal = |segment: &Segment| matches!(segment, Segment::Literal(text) if text.is_empty());
+        let mut mine = template.segments().iter().filter(|segment| !literal(segment));
+        let mut theirs = request.path().segments().filter(|segment| !segment.is_empty());
+        loop {
+            match (mine.next(), theirs.next()) {
+                (None, None) => return true,
+                (Some(Segment::Parameter(_)), Some(_)) => {}
+                (Some(Segment::Literal(literal)), Some(segment)) if literal.eq_ignore_ascii_case(segment) => {}
+                _ => return false,
+            }
+        }
+    })
 }
 
 /// How far a path is from a template: 1 for a slip in a segment, 2 for another segment, 1 where one of the two is a

@@ -83,6 +83,9 @@ limits! {
     UPSTREAM_IDLE "upstream_idle" 64 Count "idle connections kept per worker and upstream" "one per concurrent request of a busy worker";
     UPSTREAM_IDLE_TIME "upstream_idle_time" 30000 Millis "keeping an idle connection to an upstream" "below the idle time-out of common servers, so that they seldom close first";
     PRE_IDENTITY_RECORDS "pre_identity_records" 64 Count "single records per second and worker of refusals before identity; the rest is counted" "a handshake flood must not fill the log";
+    PRE_IDENTITY_SOURCES "pre_identity_sources" 256 Count "sources and reasons told apart in what is only counted" "a flood from everywhere must not fill memory; beyond it the source is left open";
+    CLIENT_HELLO_TIME "client_hello_time" 1500 Millis "the first bytes of a TLS handshake" "a client that connects has its first message ready; silence only holds a place";
+    RESPONSE_HEAD_BYTES "response_head_bytes" 65536 Bytes "the head of an upstream's response" "twice what a request may have";
     NOTE_BYTES "note_bytes" 512 Bytes "the operator's note in a record" "a sentence or two";
     SEGMENT_BYTES "segment_bytes" 16777216 Bytes "one segment of the decision log" "about 53,000 decisions; preallocated for each lane";
     RECORD_BYTES "record_bytes" 8192 Bytes "one record of the decision log" "16 times a usual record";

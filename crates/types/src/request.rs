@@ -264,17 +264,20 @@ fn canonical_escapes(raw: &str) -> Result<String, Reason> {
             b'/' => return Err(Reason::ParseEncodedSlash),
             b'\\' => return Err(Reason::ParseBackslash),
             b';' => return Err(Reason::ParsePathParameter),
-            b'%' if looks_like_escape(bytes.clone()) => return Err(Reason::ParseDoubleEncoding),
             0x00..=0x1f | 0x7f => return Err(Reason::ParseBadCharacter),
             _ if is_unreserved(escaped) => text.push(char::from(escaped)),
             _ => text.push_str(&format!("%{escaped:02X}")),
         }
     }
+    if text.match_indices("%25").any(|(at, percent)| is_escape_after(text.bytes().skip(at + percent.len()))) {
+        return Err(Reason::ParseDoubleEncoding);
+    }
     Ok(text)
 }
 
-/// Whether what follows an escaped percent sign would be an escape to somebody who decodes twice.
-fn looks_like_escape(mut rest: core::str::Bytes<'_>) -> bool {
+/// Whether what follows an escaped percent sign would be an escape to somebody who decodes twice; looked at in the
+/// finished text, since the digits may have been escaped themselves.
+fn is_escape_after(mut rest: impl Iterator<Item = u8>) -> bool {
     hex_pair(rest.next(), rest.next()).is_some()
 }
 

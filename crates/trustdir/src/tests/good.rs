@@ -79,6 +79,22 @@ fn a_literal_beats_a_parameter_and_gives_way_where_it_leads_nowhere() {
 }
 
 #[test]
+fn another_spelling_of_a_listed_route_is_not_judged_as_unlisted() {
+    let routes = "unlisted_routes: judge\n    routes: { \"GET /secret/{id}\": { sensitivity: restricted } }";
+    let revision = revision(&spoilt("domains/hr/domain.yaml", "unlisted_routes: judge", routes));
+    for (call, want) in [
+        ("GET hr.acme.internal/secret/1", "hr/jobs -> hr/jobs GET /secret/{id}"),
+        ("GET hr.acme.internal/secret/1/", "route.unlisted"),
+        ("GET hr.acme.internal/SECRET/1", "route.unlisted"),
+        ("HEAD hr.acme.internal/secret/1", "route.unlisted"),
+        ("GET hr.acme.internal/secret/1/more", "hr/jobs -> hr/jobs *"),
+        ("DELETE hr.acme.internal/secret/1", "hr/jobs -> hr/jobs *"),
+    ] {
+        assert_eq!(routed(&revision, call), want, "{call}");
+    }
+}
+
+#[test]
 fn the_nearest_route_is_named_for_slips_only() {
     let revision = revision(&good());
     for (asked, want) in [
