@@ -1,7 +1,7 @@
 //! The example organisation acme.internal: its trust directory, and its services as real processes.
 //!
 //! The services are ordinary axum programs over SQLite that know nothing of Countersign. One executable holds all of
-//! them: [`install`] puts it under a path per workload (`DATA/bin/acme-ledger`, `DATA/bin/acme-payments`, …), so that
+//! them: [`install()`] puts it under a path per workload (`DATA/bin/acme-ledger`, `DATA/bin/acme-payments`, …), so that
 //! attestation by path tells the processes apart, and the path by which it was started says what it is to be.
 
 pub mod catalogue;
