@@ -257,7 +257,9 @@ pub struct Certificate {
 pub struct Completion {
     /// The status that the upstream gave; absent where it gave none.
     pub status: Option<u16>,
-    /// `""`, or why it did not end well: a reason code, or `caller-gone`.
+    /// `""`, or why it did not end well: a reason code; `caller-gone` when the caller went away before the end;
+    /// `caller-stalled` when it stayed and took nothing of the response for the service's `limits.idle`; `stopped` when
+    /// the gateway stopped and the drain time was over before the end. The list is [`types::Failure`].
     pub reason: String,
     /// Microseconds from the decision to the end of the response.
     pub duration_micros: u64,

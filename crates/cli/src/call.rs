@@ -231,10 +231,12 @@ fn show_json(
 
 #[cfg(test)]
 mod tests {
+    use api::admin::Completion;
     use clap::Parser;
 
     use super::*;
     use crate::args::{Cli, Command};
+    use crate::term::listing::tests::decision;
 
     fn parsed(arguments: &[&str]) -> Result<Asked, Failed> {
         let line = ["countersign", "call", "--as", "finance/payments"].iter().chain(arguments);
@@ -285,6 +287,37 @@ mod tests {
         assert_eq!(response(502, "application/problem+json", &problem("upstream.unreachable")), Exit::CouldNot);
         assert_eq!(response(500, "text/plain", "oops"), Exit::CouldNot);
         assert_eq!(response(403, "application/problem+json", r#"{"type":"about:blank"}"#), Exit::Yes);
+    }
+
+    /// The story of a call that the upstream gave this status, or of one that was refused for this reason.
+    fn story_of(status: Option<u16>, reason: &str) -> Explanation {
+        let mut decision = decision("finance/payments", ("finance/ledger", "GET", "/entries"), reason, 1);
+        decision.completion = decision.completion.map(|end| Completion { status, ..end });
+        Explanation {
+            forwarded: reason.is_empty(),
+            decision,
+            steps: Vec::new(),
+            policies: Vec::new(),
+            revision_in_force: true,
+            unknown: Vec::new(),
+            to_change: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_the_record_says_counts_more_than_what_the_response_says() {
+        let ended = |status: u16, reason: &str, story: &Explanation| {
+            let problem = format!(r#"{{"type":"urn:countersign:reason:{reason}"}}"#);
+            let built = Response::builder().status(status).header("content-type", "application/problem+json");
+            exit_of(&built.body(Bytes::from(problem)).unwrap(), Some(story))
+        };
+        // a service that imitates us is a service that answered
+        assert_eq!(ended(403, "policy.no-permit", &story_of(Some(403), "")), Exit::Yes);
+        assert_eq!(ended(503, "record.full", &story_of(Some(503), "")), Exit::CouldNot);
+        // the same words are ours where nothing was forwarded, or nobody answered
+        assert_eq!(ended(403, "policy.no-permit", &story_of(None, "policy.no-permit")), Exit::No);
+        assert_eq!(ended(413, "limits.body", &story_of(None, "")), Exit::No);
+        assert_eq!(ended(502, "upstream.unreachable", &story_of(None, "")), Exit::CouldNot);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use api::admin::{Decision, Explanation, Identity, PolicyNote, Step, StepResult};
 use types::facts::Outcome;
-use types::{Reason, Stage};
+use types::{Failure, Reason, Stage};
 
 /// What explains a decision beside its record.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -162,8 +162,8 @@ impl Story<'_> {
         if completion.reason.is_empty() {
             return Step { name, result: StepResult::Passed, summary: status, facts };
         }
-        let known = Reason::from_code(&completion.reason);
-        let summary = known.map_or_else(|| ended(&completion.reason), |reason| reason.title().to_owned());
+        let known = Failure::from_code(&completion.reason);
+        let summary = known.map_or_else(|| completion.reason.clone(), |failure| failure.title().to_owned());
         facts.splice(0..0, completion.status.map(|_| status).into_iter().chain([completion.reason.clone()]));
         Step { name, result: StepResult::Failed, summary, facts }
     }
@@ -197,14 +197,6 @@ impl Story<'_> {
             }
             other => sentence(other.hint()),
         }
-    }
-}
-
-/// Words for the ends of a request that are no reason of a refusal.
-fn ended(reason: &str) -> String {
-    match reason {
-        "caller-gone" => "the caller went away before the end".to_owned(),
-        other => other.to_owned(),
     }
 }
 

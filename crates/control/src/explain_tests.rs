@@ -93,6 +93,26 @@ fn an_allowed_call_passes_everything_and_ends() {
 }
 
 #[test]
+fn whatever_a_completion_can_say_is_told_in_words() {
+    let reasons = Reason::ALL.iter().copied().map(Failure::Reason);
+    for failure in reasons.chain(Failure::OTHERS.iter().copied()) {
+        let code = failure.code();
+        let end = Completion {
+            status: Some(200),
+            reason: code.to_owned(),
+            duration_micros: 3_100,
+            request_bytes: 0,
+            response_bytes: 0,
+        };
+        let told = explain(Decision { completion: Some(end), ..decision("") }, Context::default());
+        let upstream = told.steps.last().expect("a step");
+        assert_eq!((upstream.name.as_str(), upstream.result), ("upstream", Failed), "{code}");
+        assert_eq!(upstream.facts, ["status 200", code]);
+        assert!(upstream.summary != code && upstream.summary.contains(' '), "{code} is told as `{}`", upstream.summary);
+    }
+}
+
+#[test]
 fn an_unknown_caller_is_refused_at_identity_although_its_request_was_parsed() {
     let mut stranger = decision("identity.unknown-workload");
     stranger.risk = None;

@@ -10,7 +10,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
 use types::{Host, Reason, SpiffeId, facts::Protocol, limits};
 
 use crate::{credentials::ServerNames, worker::Worker};
@@ -107,11 +107,7 @@ async fn handshake_steps(
     names: &ServerNames,
     stream: TcpStream,
 ) -> Result<(VerifiedPeer, Host, TlsStream<TcpStream>), Rejected> {
-    let bound = Duration::from_millis(limits::CLIENT_HELLO_TIME.default);
-    let started = timeout(bound, LazyConfigAcceptor::new(Acceptor::default(), stream))
-        .await
-        .map_err(|_| Rejected::new(Reason::AcceptTimeout, "no TLS ClientHello"))?
-        .map_err(|error| Rejected::new(Reason::AcceptTls, error.to_string()))?;
+    let started = client_hello(stream).await?;
     let asked = started.client_hello().server_name().map(str::to_owned);
     let server_name = asked.as_deref().and_then(|name| Host::parse(name).ok());
     let table = names.load();
@@ -142,6 +138,15 @@ async fn handshake_steps(
     }
 }
 
+/// Waits for the peer's first message, which has a time of its own within that of the handshake.
+async fn client_hello(stream: TcpStream) -> Result<StartHandshake<TcpStream>, Rejected> {
+    let bound = Duration::from_millis(limits::CLIENT_HELLO_TIME.default);
+    timeout(bound, LazyConfigAcceptor::new(Acceptor::default(), stream))
+        .await
+        .map_err(|_| Rejected::new(Reason::AcceptTimeout, "no TLS ClientHello"))?
+        .map_err(|error| Rejected::new(Reason::AcceptTls, error.to_string()))
+}
+
 /// Gives the peer time to read its alert. It may have sent a request already, since in TLS 1.3 it is done before we are,
 /// and closing a socket with unread bytes would reset the connection and destroy the alert.
 pub async fn linger(mut stream: TcpStream) {
@@ -167,5 +172,50 @@ fn rejection(error: &std::io::Error) -> Rejected {
             ..Rejected::new(refusal.reason, refusal.to_string())
         },
         None => Rejected::new(Reason::AcceptTls, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        net::TcpListener,
+        time::{Instant, sleep},
+    };
+
+    use super::*;
+
+    /// Waits for a first message while `peer` has the other end; gives the note of the refusal and how long it took.
+    async fn refused(peer: impl AsyncFnOnce(TcpStream)) -> (Reason, String, Duration) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (ours, _) = listener.accept().await.unwrap();
+        let started = Instant::now();
+        tokio::select! {
+            hello = client_hello(ours) => {
+                let Err(rejected) = hello else { panic!("nobody sent a whole first message") };
+                (rejected.reason, rejected.note, started.elapsed())
+            }
+            () = peer(theirs) => panic!("the peer was waited for to its end"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_keeps_the_first_message_back_is_cut_before_the_handshake_time() {
+        let bound = Duration::from_millis(limits::CLIENT_HELLO_TIME.default);
+        assert!(bound < Duration::from_millis(limits::HANDSHAKE_TIME.default));
+        let silent = refused(async |stream| {
+            sleep(10 * bound).await;
+            drop(stream);
+        });
+        assert_eq!(silent.await, (Reason::AcceptTimeout, "no TLS ClientHello".to_owned(), bound));
+        // a byte now and then buys no more time
+        let trickling = refused(async |mut stream| {
+            // a record of 512 bytes that begins a ClientHello
+            for byte in b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".iter().chain(&[0; 90]) {
+                stream.write_all(&[*byte]).await.unwrap();
+                sleep(bound / 10).await;
+            }
+        });
+        assert_eq!(trickling.await, (Reason::AcceptTimeout, "no TLS ClientHello".to_owned(), bound));
     }
 }

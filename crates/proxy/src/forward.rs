@@ -34,12 +34,12 @@ pub async fn forward(
     let completion = Completion::new(Rc::clone(&worker), id, Rc::clone(&progress));
     if !Arc::ptr_eq(&service.model, permit.get().situated().routed().service()) {
         // INVARIANT: the upstream is the permitted service's; `decide` hands both over from one revision
-        completion.ended(Reason::UpstreamFailed.code());
+        completion.failed(Reason::UpstreamFailed);
         return problem(Reason::UpstreamFailed, id);
     }
     let body = UpstreamBody::new(body, service.limits.body, service.limits.idle, Rc::clone(&progress));
     let Some(request) = upstream_request(&permit, fields, body) else {
-        completion.ended(Reason::UpstreamFailed.code());
+        completion.failed(Reason::UpstreamFailed);
         return problem(Reason::UpstreamFailed, id);
     };
     let deadline = service.limits.total.map(|total| Instant::now() + total);
@@ -54,7 +54,7 @@ pub async fn forward(
         Err(reason) => {
             // where the caller's body failed, that is why the upstream did not answer
             let reason = progress.fault.get().map_or(reason, |fault| fault.0);
-            completion.ended(reason.code());
+            completion.failed(reason);
             problem(reason, id)
         }
     }
@@ -141,7 +141,7 @@ fn answered(
     let head_only = situated.request().method() == types::Method::Head;
     let (parts, body) = response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-        completion.ended(Reason::UpstreamFailed.code());
+        completion.failed(Reason::UpstreamFailed);
         return problem(Reason::UpstreamFailed, id);
     }
     completion.answered(parts.status.as_u16());

@@ -13,20 +13,13 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 use trustdir::UpstreamUrl;
-use types::{DecisionId, Reason, Recordable, facts, facts::Protocol};
+use types::{DecisionId, Failure, Reason, Recordable, facts, facts::Protocol};
 
 use crate::{
     body::{BodyFault, Progress, Silence},
     pool::Sender,
     worker::Worker,
 };
-
-/// What a completion says when the caller went away before the end.
-pub const CALLER_GONE: &str = "caller-gone";
-/// What a completion says when the caller kept the connection and took nothing of the response for the idle time.
-pub const CALLER_STALLED: &str = "caller-stalled";
-/// What a completion says when the proxy stopped and the drain time was over before the end.
-pub const STOPPED: &str = "stopped";
 
 /// The pending completion of an allowed exchange. Dropping it writes the completion record: an exchange cannot end
 /// without one.
@@ -37,7 +30,8 @@ pub struct Completion {
     request: Rc<Progress>,
     response_bytes: Cell<u64>,
     status: Cell<Option<u16>>,
-    reason: Cell<&'static str>,
+    failure: Cell<Option<Failure>>,
+    recorded: Cell<bool>,
 }
 
 impl Completion {
@@ -50,7 +44,8 @@ impl Completion {
             request,
             response_bytes: Cell::new(0),
             status: Cell::new(None),
-            reason: Cell::new(CALLER_GONE),
+            failure: Cell::new(Some(Failure::CallerGone)),
+            recorded: Cell::new(false),
         }
     }
 
@@ -59,9 +54,21 @@ impl Completion {
         self.status.set(Some(status));
     }
 
-    /// The exchange ended for this reason; `""` when it ended well.
-    pub fn ended(&self, reason: &'static str) {
-        self.reason.set(reason);
+    /// The exchange ended well.
+    pub fn ended_well(&self) {
+        self.failure.set(None);
+    }
+
+    /// Writes the record now, once: what follows belongs to no exchange.
+    fn record(&self) {
+        if !self.recorded.replace(true) {
+            self.worker.record_completion(self);
+        }
+    }
+
+    /// The exchange failed.
+    pub fn failed(&self, failure: impl Into<Failure>) {
+        self.failure.set(Some(failure.into()));
     }
 }
 
@@ -70,7 +77,7 @@ impl Recordable for Completion {
         facts::Facts::Completion(facts::Completion {
             id: self.id,
             status: self.status.get(),
-            reason: self.reason.get(),
+            reason: self.failure.get().map_or("", Failure::code),
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             request_bytes: self.request.bytes.get(),
             response_bytes: self.response_bytes.get(),
@@ -80,10 +87,10 @@ impl Recordable for Completion {
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        if self.worker.is_cut() && self.reason.get() == CALLER_GONE {
-            self.reason.set(STOPPED);
+        if self.worker.is_cut() && self.failure.get() == Some(Failure::CallerGone) {
+            self.failed(Failure::Stopped);
         }
-        self.worker.record_completion(self);
+        self.record();
     }
 }
 
@@ -107,7 +114,7 @@ impl Flow {
     /// The response is complete. A connection whose request is not is no good for another one, and what the caller still
     /// sends is no longer read.
     fn end_well(&mut self) {
-        self.completion.ended("");
+        self.completion.ended_well();
         let whole = self.completion.request.ended.get();
         self.completion.request.over.set(!whole);
         if let Some((upstream, sender)) = self.connection.take().filter(|_| whole) {
@@ -116,15 +123,17 @@ impl Flow {
     }
 
     fn fail(&mut self, reason: Reason) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        self.cut(reason.code());
+        self.cut(reason.into());
         Poll::Ready(Some(Err(BodyFault(reason))))
     }
 
     /// Lets go of the upstream.
-    fn cut(&mut self, reason: &'static str) {
+    fn cut(&mut self, failure: Failure) {
         self.inner = None;
         self.connection = None;
-        self.completion.ended(reason);
+        self.completion.failed(failure);
+        // the stream may stay open for as long as the caller likes
+        self.completion.record();
     }
 
     fn is_end_stream(&self) -> bool {
@@ -168,10 +177,10 @@ async fn guard(flow: Weak<RefCell<Flow>>, idle: Duration, deadline: Option<Insta
             return;
         }
         if deadline.is_some_and(|deadline| deadline <= now) {
-            return flow.cut(Reason::UpstreamTimeout.code());
+            return flow.cut(Reason::UpstreamTimeout.into());
         }
         if flow.asked + idle <= now {
-            return flow.cut(CALLER_STALLED);
+            return flow.cut(Failure::CallerStalled);
         }
     }
 }

@@ -141,7 +141,7 @@ pub struct Completion<'a> {
     pub id: DecisionId,
     /// The upstream's status; absent where it gave none.
     pub status: Option<u16>,
-    /// `""`, or why it did not end well: a reason code, `caller-gone`, `caller-stalled`, or `stopped` by the end of the proxy.
+    /// `""`, or why it did not end well: the code of a [`Failure`](crate::Failure).
     pub reason: &'a str,
     /// Microseconds from the decision to the end of the response.
     pub micros: u64,

@@ -17,7 +17,7 @@ pub mod time;
 pub use attest::{PathRule, Selectors, UnixRule};
 pub use facts::Recordable;
 pub use id::{DecisionId, Label, PolicyId, RevisionId, RouteId, ServiceId, WorkloadId};
-pub use reason::{Fault, Reason, Stage};
+pub use reason::{Failure, Fault, Reason, Stage};
 pub use request::{CanonicalRequest, Host, Method};
 pub use spiffe::{SpiffeId, TrustDomain};
 pub use template::Template;

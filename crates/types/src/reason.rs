@@ -1,5 +1,5 @@
 //! Every reason for which a request is refused: one closed table that is at once the record's field, the metric's
-//! label, the response's status and the documentation (STYLE 10, 19).
+//! label, the response's status and the documentation (STYLE 10, 19). And every way in which an allowed one can fail.
 
 use core::fmt;
 
@@ -145,6 +145,53 @@ impl Reason {
     /// Finds a reason by its code, as the record and command lines name it.
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.code() == code)
+    }
+}
+
+macro_rules! failures {
+    ($( $variant:ident $code:literal $title:literal; )*) => {
+        /// Why an allowed exchange did not end well: what its completion says.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Failure {
+            /// For this reason, which the caller was told unless its answer had already begun.
+            Reason(Reason),
+            $( #[doc = $title] $variant, )*
+        }
+
+        impl Failure {
+            /// Those for which no request is ever refused.
+            pub const OTHERS: &'static [Self] = &[ $( Self::$variant, )* ];
+
+            /// As the record names it: the code of the reason, or a word of its own.
+            pub const fn code(self) -> &'static str {
+                match self { Self::Reason(reason) => reason.code(), $( Self::$variant => $code, )* }
+            }
+
+            /// Plain words for it.
+            pub const fn title(self) -> &'static str {
+                match self { Self::Reason(reason) => reason.title(), $( Self::$variant => $title, )* }
+            }
+        }
+    };
+}
+
+failures! {
+    CallerGone "caller-gone" "the caller went away before the end";
+    CallerStalled "caller-stalled" "the caller stayed and took nothing of the response";
+    Stopped "stopped" "the gateway was stopped, and the time for finishing was over before the end";
+}
+
+impl Failure {
+    /// Finds a failure by its code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        let other = Self::OTHERS.iter().copied().find(|failure| failure.code() == code);
+        other.or_else(|| Reason::from_code(code).map(Self::Reason))
+    }
+}
+
+impl From<Reason> for Failure {
+    fn from(reason: Reason) -> Self {
+        Self::Reason(reason)
     }
 }
 

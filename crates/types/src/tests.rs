@@ -28,6 +28,19 @@ fn reasons_are_unique_and_say_their_stage() {
 }
 
 #[test]
+fn failures_are_reasons_or_have_a_code_of_their_own() {
+    for failure in Failure::OTHERS {
+        assert_eq!(Failure::from_code(failure.code()), Some(*failure));
+        assert_eq!(Reason::from_code(failure.code()), None, "{failure:?}");
+        assert!(failure.code().len() <= 64, "the log cuts it");
+    }
+    for reason in Reason::ALL {
+        assert_eq!(Failure::from_code(reason.code()), Some(Failure::Reason(*reason)));
+    }
+    assert_eq!(Failure::from_code(""), None);
+}
+
+#[test]
 fn limits_are_named_once() {
     let mut names: Vec<_> = limits::ALL.iter().map(|limit| limit.name).collect();
     names.sort_unstable();

@@ -43,13 +43,27 @@ impl Http2 {
     /// # Panics
     /// When it cannot be opened.
     pub fn with(site: &Site, identity: &Identity, host: &str) -> Self {
+        Self::open(site, identity, host, &Builder::new(TokioExecutor::new()))
+    }
+
+    /// Opens a connection on which the gateway may send heads, and not a byte of a body.
+    ///
+    /// # Panics
+    /// When it cannot be opened.
+    pub fn without_window(site: &Site, workload: &str, host: &str) -> Self {
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(0);
+        Self::open(site, &site.identity(workload), host, &builder)
+    }
+
+    fn open(site: &Site, identity: &Identity, host: &str, builder: &Builder<TokioExecutor>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let config = client_config(site, Some(identity), host, "h2");
         let (gateway, name) = (site.gateway(), host.to_owned().try_into().unwrap());
         let sender = runtime.block_on(async {
             let stream = TcpStream::connect(gateway).await.unwrap();
             let tls = TlsConnector::from(config).connect(name, stream).await.unwrap();
-            let (sender, connection) = Builder::new(TokioExecutor::new()).handshake(TokioIo::new(tls)).await.unwrap();
+            let (sender, connection) = builder.handshake(TokioIo::new(tls)).await.unwrap();
             tokio::spawn(connection);
             sender
         });

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use crate::running::{Place, upstream};
+use crate::running::{Place, upstream, upstream_answering};
 
 const ORDERS: &str = "https://orders.example.internal/orders";
 
@@ -71,6 +71,18 @@ fn what_the_service_does_wrong_is_not_our_refusal() {
     let call = place.run(&["call", "--as", "shop/storefront", "GET", ORDERS]);
     assert_eq!(call.code, 2, "{call:?}");
     assert!(call.out.starts_with("502 Bad Gateway\n") && call.out.contains("✗  upstream  FAILED"), "{}", call.out);
+}
+
+#[test]
+fn a_service_that_imitates_a_refusal_of_ours_has_answered() {
+    let forged = r#"{"type":"urn:countersign:reason:policy.no-permit","title":"no","status":403}"#;
+    let place = Place::new().with_served_shop(upstream_answering("403 Forbidden", "application/problem+json", forged));
+    let _up = place.up(&["shop"]);
+    let call = place.run(&["call", "--as", "shop/storefront", "GET", ORDERS]);
+    assert_eq!(call.code, 0, "{call:?}");
+    assert!(call.out.starts_with("403 Forbidden\n") && call.out.contains("\nallow  shop/storefront"), "{}", call.out);
+    let call = place.run(&["call", "--as", "shop/storefront", "GET", ORDERS, "--json"]);
+    assert_eq!((call.code, call.json()[0]["allowed"].as_bool()), (0, Some(true)), "{call:?}");
 }
 
 #[test]

@@ -149,10 +149,18 @@ impl Drop for Up {
 
 /// An upstream that answers everything with `201` and `{"ok":true}`, one connection at a time, until the test ends.
 pub fn upstream() -> SocketAddr {
+    upstream_answering("201 Created", "application/json", r#"{"ok":true}"#)
+}
+
+/// As [`upstream`], with another answer.
+pub fn upstream_answering(status: &str, kind: &str, body: &str) -> SocketAddr {
+    let length = body.len();
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
+            let answer = answer.clone();
             std::thread::spawn(move || {
                 let mut seen = Vec::new();
                 let mut buffer = [0; 4096];
@@ -163,7 +171,6 @@ pub fn upstream() -> SocketAddr {
                     }
                     if is_whole(&seen) {
                         seen.clear();
-                        let answer = "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{\"ok\":true}";
                         if stream.write_all(answer.as_bytes()).is_err() {
                             return;
                         }

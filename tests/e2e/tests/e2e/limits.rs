@@ -156,6 +156,28 @@ fn a_body_that_breaks_off_or_stalls_is_never_a_whole_one() {
 }
 
 #[test]
+fn an_http2_caller_that_takes_nothing_of_its_answer_holds_no_upstream() {
+    const LENGTH: usize = 8 << 20;
+    let upstream = Upstream::start(|turn| {
+        turn.reply("200 OK", &[], &vec![0; LENGTH]);
+        turn.until_left()
+    });
+    let site = Site::up(&upstream);
+    // `limits.idle` of the one, `limits.total` of the other
+    for (host, reason) in [("slow.e2e.internal", "caller-stalled"), ("brief.e2e.internal", "upstream.timeout")] {
+        let mut client = Http2::without_window(&site, CALLER, host);
+        let response = client.begin(Request::get(format!("https://{host}/items/1")).body(body_of("")).unwrap());
+        let id = response.headers()["countersign-decision"].to_str().unwrap().to_owned();
+        upstream.wait_for("the end of the connection", |call| call.decision() == id && call.left);
+        let record = site.record(&id);
+        let end = &record["completion"];
+        assert_eq!((&end["reason"], &end["status"]), (&reason.into(), &200.into()), "{record:#}");
+        assert!(end["response_bytes"].as_u64().is_some_and(|bytes| bytes < LENGTH as u64), "{record:#}");
+        drop(response);
+    }
+}
+
+#[test]
 fn trailers_are_bounded_and_dropped() {
     let upstream = Upstream::start(echo);
     let site = Site::up(&upstream);

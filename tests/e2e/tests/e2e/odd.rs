@@ -121,6 +121,20 @@ fn heads_that_are_not_clear_are_refused_and_end_the_connection() {
 }
 
 #[test]
+fn http2_requests_for_another_scheme_are_refused() {
+    let upstream = Upstream::start(echo);
+    let site = Site::up(&upstream);
+    let mut client = Http2::by(&site, CALLER, API);
+    let mut ask =
+        |scheme: &str| client.ask(Request::get(format!("{scheme}://{API}/items")).body(body_of("")).unwrap()).unwrap();
+    for scheme in ["http", "ftp"] {
+        site.refused(&ask(scheme), Refused { status: 400, reason: "parse.target-form", caller: CALLER });
+    }
+    assert_eq!(upstream.bytes(), b"");
+    site.ended_well(&ask("https"), CALLER);
+}
+
+#[test]
 fn http2_requests_that_contradict_themselves_are_refused() {
     let upstream = Upstream::start(echo);
     let site = Site::up(&upstream);

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use countersign_e2e::{After, Answer, Curl, Http2, Raw, Site, Turn, Upstream, body_of, echo};
+use bytes::Bytes;
+use countersign_e2e::{After, Answer, Curl, Http2, Raw, Site, Turn, Upstream, body_of, echo, streamed};
 use http::Request;
 use serde_json::Value;
 
@@ -165,6 +166,48 @@ fn garbage_is_no_answer_and_nothing_is_asked_twice() {
 }
 
 #[test]
+fn an_answer_with_a_head_beyond_the_limit_is_no_answer() {
+    let upstream = Upstream::start(|turn| {
+        let length = turn.head().target.rsplit('/').next().and_then(|length| length.parse().ok()).unwrap();
+        turn.reply("200 OK", &[("X-Long", &"a".repeat(length))], b"ok")
+    });
+    let site = Site::up(&upstream);
+    for protocol in PROTOCOLS {
+        let answer = Curl::to(&site, API).by(CALLER).over(protocol).get("/items/300000");
+        no_answer(&site, &answer, 502, "upstream.failed");
+    }
+    let answer = Curl::to(&site, API).by(CALLER).over("http/1.1").get("/items/50000");
+    assert_eq!(answer.field("x-long").map(str::len), Some(50_000));
+    site.ended_well(&answer, CALLER);
+}
+
+#[test]
+fn the_length_of_an_answer_is_what_arrives_not_what_a_field_says() {
+    let upstream = Upstream::start(|turn| {
+        let fields = match turn.head().target.as_str() {
+            "/items/less" => "Content-Length: 4\r\nTransfer-Encoding: chunked",
+            "/items/more" => "Transfer-Encoding: chunked\r\nContent-Length: 6",
+            _ => return turn.reply("200 OK", &[], b"12345"),
+        };
+        turn.write(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n5\r\n12345\r\n0\r\n\r\n").as_bytes());
+        After::Close
+    });
+    let site = Site::up(&upstream);
+    for protocol in PROTOCOLS {
+        for target in ["/items/less", "/items/more", "/items/known"] {
+            let answer = Curl::to(&site, API).by(CALLER).over(protocol).get(target);
+            assert_eq!((answer.status, answer.text().as_str()), (200, "12345"), "{protocol} {target} {answer:?}");
+            site.ended_well(&answer, CALLER);
+            let length = answer.field("content-length");
+            assert_eq!(length, (target == "/items/known").then_some("5"), "{protocol} {target} {answer:?}");
+        }
+        // where no body comes, a field is all that tells its length
+        let answer = Curl::to(&site, API).by(CALLER).over(protocol).send("HEAD", "/items/known");
+        assert_eq!(answer.field("content-length"), Some("5"), "{protocol} {answer:?}");
+    }
+}
+
+#[test]
 fn what_an_upstream_says_unasked_is_nobodys_answer() {
     let upstream = Upstream::start(|turn| match turn.head().target.as_str() {
         "/items/twice" => {
@@ -214,6 +257,46 @@ fn an_answer_before_the_body_is_complete_is_passed_on() {
     let mut client = Raw::by(&site, CALLER, API);
     let answer = client.ask(format!("PUT /items/1 HTTP/1.1\r\nHost: {API}\r\nContent-Length: 50000\r\n\r\nabc"));
     assert_eq!((answer.status, answer.text().as_str()), (409, "early"), "{answer:?}");
+}
+
+#[test]
+fn an_upload_does_not_outlive_its_answer_and_its_connection_serves_nobody_else() {
+    let upstream = Upstream::start(|turn| match turn.head().method.as_str() {
+        // all of the answer at once; the rest of the body is still read
+        "PUT" => turn.reply("409 Conflict", &[], b"early"),
+        _ => echo(turn),
+    });
+    let site = Site::up(&upstream);
+    let (mut http1, mut http2) = (Raw::by(&site, CALLER, API), Http2::by(&site, CALLER, API));
+    for protocol in PROTOCOLS {
+        let (sender, body) = streamed();
+        sender.blocking_send(Bytes::from_static(b"abc")).unwrap();
+        let answer = if protocol == "h2" {
+            http2.ask(Request::put(format!("https://{API}/items/1")).body(body).unwrap()).unwrap()
+        } else {
+            http1.ask(format!("PUT /items/1 HTTP/1.1\r\nHost: {API}\r\nContent-Length: 6\r\n\r\nabc"))
+        };
+        assert_eq!((answer.status, answer.text().as_str()), (409, "early"), "{protocol} {answer:?}");
+        site.ended_well(&answer, CALLER);
+        if protocol == "h2" {
+            // the gateway may have reset the stream already
+            let _ = sender.blocking_send(Bytes::from_static(b"def"));
+            drop(sender);
+        } else {
+            http1.send("def").unwrap();
+        }
+        let id = answer.decision();
+        let upload = upstream.wait_for("the end", |call| call.decision() == id && (call.left || call.whole));
+        // from the same connection, which is the same worker's
+        let answer = if protocol == "h2" {
+            http2.ask(Request::get(format!("https://{API}/items/2")).body(body_of("")).unwrap()).unwrap()
+        } else {
+            http1.ask(format!("GET /items/2 HTTP/1.1\r\nHost: {API}\r\n\r\n"))
+        };
+        site.ended_well(&answer, CALLER);
+        assert_ne!(upstream.last().connection, upload.connection, "{protocol}");
+        assert!(!upload.whole && b"abc".starts_with(&upload.body), "{protocol} {upload:?}");
+    }
 }
 
 #[test]
