@@ -1,10 +1,13 @@
 //! The tools that the checks need besides the Rust toolchain: named when missing, installed with `--install`.
 
 use std::env;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+
+use crate::workspace::root;
 
 /// A command that must be on the machine.
 struct Need {
@@ -18,6 +21,8 @@ enum Source {
     Debian(&'static str),
     Cargo(&'static str),
     Toolchain(&'static str),
+    /// What a folder's package-lock.json names, exactly.
+    Npm(&'static str),
 }
 
 const NEEDS: &[Need] = &[
@@ -36,6 +41,14 @@ const NEEDS: &[Need] = &[
         source: Source::Cargo("cargo-deny@0.20.2"),
         why: "bans, licences and sources of packages",
     },
+    Need { command: "node", source: Source::Debian("nodejs"), why: "runs the browser test of the console" },
+    Need { command: "npm", source: Source::Debian("npm"), why: "fetches what the browser test uses" },
+    Need { command: "chromium", source: Source::Debian("chromium"), why: "the browser that visits the console" },
+    Need {
+        command: "tests/browser",
+        source: Source::Npm("tests/browser"),
+        why: "playwright-core drives the browser, axe-core looks for what people cannot use",
+    },
 ];
 
 /// Debian's `nginx` stands in a folder that an ordinary user's PATH leaves out.
@@ -50,9 +63,24 @@ pub enum Found {
     Missing,
 }
 
+/// Which packages a folder is to have.
+const LOCK: &str = "package-lock.json";
+
+/// A copy of [`LOCK`] beside the packages that were fetched by it.
+const STAMP: &str = "node_modules/.fetched-by.json";
+
+impl Need {
+    /// Whether it is on the machine, and for packages whether they are those of the lock.
+    fn is_there(&self) -> bool {
+        let Source::Npm(folder) = self.source else { return is_present(self.command) };
+        let read = |name: &str| root().ok().and_then(|root| fs::read(root.join(folder).join(name)).ok());
+        read(LOCK).is_some() && read(LOCK) == read(STAMP)
+    }
+}
+
 /// Looks for every tool; with `install`, lists what is missing and installs it.
 pub fn ensure_all(install: bool) -> Result<Found> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !is_present(need.command)).collect();
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !need.is_there()).collect();
     if missing.is_empty() {
         println!("every tool is there; nothing to install");
         return Ok(Found::All);
@@ -87,6 +115,7 @@ fn install_command(source: &Source) -> Vec<String> {
         Source::Debian(package) => &["apt-get", "install", "-y", "--no-install-recommends", package],
         Source::Cargo(package) => &["cargo", "install", "--locked", package],
         Source::Toolchain(component) => &["rustup", "component", "add", component],
+        Source::Npm(folder) => &["npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"],
     };
     words.iter().map(|word| (*word).to_owned()).collect()
 }
@@ -98,7 +127,11 @@ fn install_all(missing: &[&Need]) -> Result<()> {
     for need in missing {
         let command = install_command(&need.source);
         run(&if matches!(need.source, Source::Debian(_)) { as_root(&command) } else { command })?;
-        ensure!(is_present(need.command), "`{}` is still missing after it was installed", need.command);
+        if let Source::Npm(folder) = need.source {
+            let folder = root()?.join(folder);
+            fs::copy(folder.join(LOCK), folder.join(STAMP)).context("cannot note which packages were fetched")?;
+        }
+        ensure!(need.is_there(), "`{}` is still missing after it was installed", need.command);
     }
     Ok(())
 }
@@ -116,7 +149,7 @@ fn run(command: &[String]) -> Result<()> {
     let words = command.join(" ");
     println!("$ {words}");
     let (program, arguments) = command.split_first().context("an empty command")?;
-    let status = Command::new(program).args(arguments).stdin(Stdio::null()).status();
+    let status = Command::new(program).args(arguments).current_dir(root()?).stdin(Stdio::null()).status();
     let status = status.with_context(|| format!("cannot run `{words}`"))?;
     ensure!(status.success(), "`{words}` failed");
     Ok(())

@@ -1,6 +1,7 @@
 //! Asking a Workload API for one's own identities: what `countersign identity fetch` does.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use api::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
@@ -9,7 +10,7 @@ use thiserror::Error;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
-use types::SpiffeId;
+use types::{SpiffeId, TrustDomain};
 
 use crate::secret::Secret;
 
@@ -27,6 +28,15 @@ pub struct FetchedSvid {
     pub key_der: Secret,
     /// DER of the roots of its own trust domain.
     pub bundle_der: Vec<Vec<u8>>,
+}
+
+/// Everything that the agent told: identities, and the roots of the other trust domains that a caller may meet.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The identities; the first is the default. Never empty.
+    pub svids: Vec<FetchedSvid>,
+    /// DER of the roots of each foreign trust domain, by its name.
+    pub federated: BTreeMap<TrustDomain, Vec<Vec<u8>>>,
 }
 
 /// Why no identity was fetched.
@@ -59,12 +69,22 @@ pub enum FetchError {
 /// # Errors
 /// [`FetchError::Denied`] when no rule recognises this process; otherwise as named.
 pub async fn fetch(socket_path: &Path) -> Result<Vec<FetchedSvid>, FetchError> {
+    fetch_all(socket_path).await.map(|fetched| fetched.svids)
+}
+
+/// Fetches the identities of the calling process once, with the roots of every trust domain that it may call.
+///
+/// # Errors
+/// As [`fetch`].
+pub async fn fetch_all(socket_path: &Path) -> Result<Fetched, FetchError> {
     let answer =
         tokio::time::timeout(PATIENCE, first_answer(socket_path)).await.map_err(|_| FetchError::TimedOut)??;
     if answer.svids.is_empty() {
         return Err(FetchError::Malformed("it holds no identity"));
     }
-    answer.svids.into_iter().map(read).collect()
+    let svids = answer.svids.into_iter().map(read).collect::<Result<_, _>>()?;
+    let federated = answer.federated_bundles.iter().map(|(id, bundle)| read_bundle(id, bundle));
+    Ok(Fetched { svids, federated: federated.collect::<Result<_, _>>()? })
 }
 
 async fn first_answer(path: &Path) -> Result<X509svidResponse, FetchError> {
@@ -104,6 +124,13 @@ fn read(svid: X509svid) -> Result<FetchedSvid, FetchError> {
         return Err(FetchError::Malformed("an identity lacks its certificate or key"));
     }
     Ok(FetchedSvid { spiffe_id, chain_der, key_der, bundle_der })
+}
+
+/// A bundle is named by the SPIFFE ID of its trust domain, which has no path.
+fn read_bundle(id: &str, bundle: &[u8]) -> Result<(TrustDomain, Vec<Vec<u8>>), FetchError> {
+    let name = id.strip_prefix("spiffe://").unwrap_or(id);
+    let domain = TrustDomain::parse(name).map_err(|_| FetchError::Malformed("a trust domain does not parse"))?;
+    Ok((domain, split(bundle).ok_or(FetchError::Malformed("a bundle is not DER"))?))
 }
 
 /// Takes concatenated DER sequences apart.

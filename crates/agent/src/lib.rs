@@ -17,7 +17,7 @@ mod state;
 mod stream;
 mod wallet;
 
-pub use client::{FetchError, FetchedSvid, fetch};
+pub use client::{FetchError, Fetched, FetchedSvid, fetch, fetch_all};
 pub use secret::Secret;
 pub use serve::{ServeError, serve, serve_on};
 pub use socket::{BindError, Socket};

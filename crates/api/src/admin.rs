@@ -9,7 +9,19 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use types::facts::{Outcome, Protocol};
-use types::{DecisionId, Timestamp};
+use types::{DecisionId, Mode, Timestamp};
+
+mod access;
+mod change;
+mod counts;
+mod operation;
+mod trust;
+
+pub use access::{Access, AccessResult, Clause, MapDomain, MapService, NearPermit, Noted};
+pub use change::{Publication, PublicationKind, Publish, Rollback};
+pub use counts::{Answer, Count, CountQuery, Minute};
+pub use operation::{Finding, Health, LoginLink, Session, Severity};
+pub use trust::{Restore, Revocation, Revoke};
 
 /// How many decisions a listing shows where nobody says how many.
 pub const DEFAULT_LIMIT: usize = 50;
@@ -43,6 +55,99 @@ pub trait Admin: Send + Sync {
     /// # Errors
     /// [`Failure`] when there is no such domain.
     fn bundle(&self, domain: &str) -> Result<Bundle, Failure>;
+
+    /// Checks files, runs their tests and makes them the current revision. Publishing what is current already changes
+    /// nothing and gives the publication that made it so.
+    ///
+    /// # Errors
+    /// [`Failure`] when they do not validate, a test fails, another revision is current than the operator took to be, or
+    /// the store or the record does not take it. What ran goes on.
+    fn publish(&self, operator: &str, request: &Publish) -> Result<Publication, Failure>;
+
+    /// Makes a revision current that was so before.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is unknown, its name is short for more than one, it does not validate any more, or the store or
+    /// the record does not take it.
+    fn rollback(&self, operator: &str, request: &Rollback) -> Result<Publication, Failure>;
+
+    /// The publications, the latest first, at most so many.
+    ///
+    /// # Errors
+    /// [`Failure`] when the store cannot be read.
+    fn publications(&self, limit: usize) -> Result<Vec<Publication>, Failure>;
+
+    /// Takes a subject's trust away: the next request is refused, what is open is cut.
+    ///
+    /// # Errors
+    /// [`Failure`] when the subject is none, is unknown or may not be revoked, or the store or the record does not take it.
+    fn revoke(&self, operator: &str, request: &Revoke) -> Result<Revocation, Failure>;
+
+    /// Gives a subject its trust back.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is not revoked, or the store or the record does not take it.
+    fn restore(&self, operator: &str, request: &Restore) -> Result<Revocation, Failure>;
+
+    /// The revocations in force, the latest first.
+    ///
+    /// # Errors
+    /// [`Failure`] when the store cannot be read.
+    fn revocations(&self) -> Result<Vec<Revocation>, Failure>;
+
+    /// Exact counts of a time, the most frequent first.
+    ///
+    /// # Errors
+    /// [`Failure`] when the counts cannot be read.
+    fn counts(&self, query: &CountQuery) -> Result<Vec<Count>, Failure>;
+
+    /// The minutes of a time, one after the other without gaps.
+    ///
+    /// # Errors
+    /// [`Failure`] when the counts cannot be read, or the time is longer than a day.
+    fn minutes(&self, query: &CountQuery) -> Result<Vec<Minute>, Failure>;
+
+    /// Who can call a route, such as `finance/ledger POST /entries` or `POST https://ledger.acme.internal/entries`.
+    ///
+    /// # Errors
+    /// [`Failure`] when the running revision has no such route.
+    fn who_can(&self, route: &str) -> Result<Vec<Access>, Failure>;
+
+    /// What a workload can call.
+    ///
+    /// # Errors
+    /// [`Failure`] when the running revision has no such workload.
+    fn what_can(&self, caller: &str) -> Result<Vec<Access>, Failure>;
+
+    /// The organisation as the running revision describes it.
+    fn map(&self) -> Vec<MapDomain>;
+
+    /// Whether calls are taken and decided, and why not.
+    fn health(&self) -> Health;
+
+    /// Everything that an operator should look at, and what is as it should be.
+    fn doctor(&self) -> Vec<Finding>;
+
+    /// Figures in the OpenMetrics text format.
+    fn metrics(&self) -> String;
+
+    /// A link that logs one browser in, once. Older links stay good until they end or are used.
+    ///
+    /// # Errors
+    /// [`Failure`] when no console is served, or the store or the record does not take it.
+    fn login_link(&self, operator: &str) -> Result<LoginLink, Failure>;
+
+    /// Turns the secret of a link into a session. `None` for one that is unknown, used or over.
+    ///
+    /// # Errors
+    /// [`Failure`] when the store or the record does not take it.
+    fn log_in(&self, secret: &str) -> Result<Option<Session>, Failure>;
+
+    /// The operator of a session; `None` for one that is unknown or over.
+    fn session(&self, secret: &str) -> Option<String>;
+
+    /// Ends a session.
+    fn log_out(&self, secret: &str);
 }
 
 /// Entries as they are found. A full channel holds the reader of the log back.
@@ -74,6 +179,8 @@ pub struct Status {
     pub data: String,
     /// The Workload API's socket.
     pub workload_socket: String,
+    /// Where the console is served; absent where it is not.
+    pub console: Option<SocketAddr>,
     /// What was found when the decision log was opened after a crash; empty after a clean stop.
     pub log_findings: Vec<String>,
 }
@@ -102,6 +209,8 @@ pub struct ListenerStatus {
     pub address: SocketAddr,
     /// The domains it serves.
     pub domains: Vec<String>,
+    /// Whether callers speak to it without TLS.
+    pub plaintext: bool,
 }
 
 /// `POST /v1/impersonate`.
@@ -146,7 +255,7 @@ pub struct DecisionQuery {
     /// Only calls of this workload (`finance/payments`) or SPIFFE ID.
     pub caller: Option<String>,
     /// Only this answer.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<Answer>,
     /// Only what happened at or after this moment, in microseconds since 1970.
     pub since: Option<u64>,
     /// At most the latest so many, all when absent; what follows is not counted.
@@ -210,6 +319,10 @@ pub struct Decision {
     pub risk: Option<u8>,
     /// The determining policies.
     pub determining: Vec<String>,
+    /// The refusals of checks that do not enforce.
+    pub noted: Vec<Noted>,
+    /// The epoch of the signals that were held against the caller; absent before the call was situated.
+    pub epoch: Option<u64>,
     /// The revision that decided, 64 hexadecimal digits.
     pub revision: Option<String>,
     /// The lane of the log that holds the record.
@@ -218,6 +331,13 @@ pub struct Decision {
     pub sequence: u64,
     /// How the request ended; absent for a denial and while it lasts.
     pub completion: Option<Completion>,
+}
+
+impl Decision {
+    /// The answer as listings show it.
+    pub fn answer(&self) -> Answer {
+        Answer::of(self.outcome, self.noted.iter().any(|noted| noted.mode == Mode::Shadow))
+    }
 }
 
 /// What is known of a caller.
@@ -267,6 +387,10 @@ pub struct Completion {
     pub request_bytes: u64,
     /// Bytes of the response's body.
     pub response_bytes: u64,
+    /// Where the exchange was cut because it was no longer allowed: the revision that says so, 64 hexadecimal digits.
+    pub revision: Option<String>,
+    /// Where the exchange was cut because it was no longer allowed: the epoch of the signals then.
+    pub epoch: Option<u64>,
 }
 
 /// Refusals before identity, counted together.
@@ -295,7 +419,7 @@ pub struct Explanation {
     pub decision: Decision,
     /// The steps of the request's life, in order, each with what came of it.
     pub steps: Vec<Step>,
-    /// The policies that determined the answer, as the deciding revision has them.
+    /// The policies that determined the answer, and those of noted refusals, as the deciding revision has them.
     pub policies: Vec<PolicyNote>,
     /// Whether the deciding revision is the one in force now.
     pub revision_in_force: bool,
@@ -303,8 +427,18 @@ pub struct Explanation {
     pub unknown: Vec<String>,
     /// Whether anything reached an upstream.
     pub forwarded: bool,
-    /// What would have to change for another answer, `""` for an allow.
+    /// What would have to change for another answer; for an allow, what would before the checks that spared it enforce,
+    /// `""` for nothing.
     pub to_change: String,
+    /// Where no permit matches the call, forbids and consent left aside, those that come nearest, the nearest first.
+    pub nearest: Vec<NearPermit>,
+    /// What the caller was told; `""` where it got no answer of ours.
+    pub told: String,
+    /// When the deciding revision became current; absent where that is not known.
+    #[serde(with = "option_rfc3339")]
+    pub revision_since: Option<Timestamp>,
+    /// What the called domain's checks did by default when this was decided; absent before routing.
+    pub mode: Option<Mode>,
 }
 
 /// What came of one step.
@@ -323,13 +457,15 @@ pub enum StepResult {
     Pending,
     /// Something that policies saw; nothing is judged here.
     Noted,
+    /// It would have refused, but its check observes or shadows.
+    WouldRefuse,
 }
 
 /// One step of a request's life.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Step {
-    /// `accept` (only where it refused), `identity`, `parse`, `route`, `limits`, `risk`, `consent`, `requires`, `policy`,
-    /// `record` or `upstream`.
+    /// `accept` (only where it refused), `identity`, `parse`, `route`, `signals`, `limits`, `risk`, `consent`, `requires`,
+    /// `policy`, `record` or `upstream`.
     pub name: String,
     /// What came of it.
     pub result: StepResult,
@@ -356,6 +492,9 @@ pub struct PolicyNote {
     pub generated: bool,
     /// Its source text.
     pub source: String,
+    /// How its clauses stood for this call: of a forbid that matched, those that made it match. Empty where that is not
+    /// known, and for a generated policy, whose reason says it.
+    pub clauses: Vec<Clause>,
 }
 
 /// Why the admin service did not do what was asked. The status of the response follows from `code`.
@@ -382,6 +521,8 @@ pub enum FailureCode {
     NotFound,
     /// More than one thing has that name.
     Ambiguous,
+    /// Something else happened first.
+    Conflict,
     /// It cannot be done now.
     Unavailable,
 }
@@ -393,7 +534,7 @@ impl FailureCode {
             Self::BadRequest => 400,
             Self::NotAllowed => 403,
             Self::NotFound => 404,
-            Self::Ambiguous => 409,
+            Self::Ambiguous | Self::Conflict => 409,
             Self::Unavailable => 503,
         }
     }
@@ -421,6 +562,25 @@ mod rfc3339 {
         u64::try_from(parsed.as_microsecond())
             .map(Timestamp::from_micros)
             .map_err(|_| D::Error::custom("a moment before 1970"))
+    }
+}
+
+/// Moments that may be absent, as [`rfc3339`].
+mod option_rfc3339 {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use types::Timestamp;
+
+    use super::rfc3339;
+
+    #[derive(Serialize, Deserialize)]
+    struct Moment(#[serde(with = "rfc3339")] Timestamp);
+
+    pub(super) fn serialize<S: Serializer>(moment: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        moment.map(Moment).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        Ok(Option::<Moment>::deserialize(deserializer)?.map(|Moment(moment)| moment))
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use api::admin::{Bundle, DecisionQuery, Explanation, Failure, FailureCode, Impersonate, Impersonated, Status};
+use api::admin::{
+    Access, Bundle, Count, CountQuery, DecisionQuery, Explanation, Failure, FailureCode, Finding, Impersonate,
+    Impersonated, LoginLink, Publication, Publish, Restore, Revocation, Revoke, Rollback, Status,
+};
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
@@ -41,8 +44,7 @@ impl AdminClient {
     /// # Errors
     /// See [`Self::status`].
     pub async fn impersonate(&self, question: &Impersonate) -> Result<Impersonated, Failed> {
-        let response = self.send(Method::POST, "/v1/impersonate", Some(question)).await?;
-        self.read(response).await
+        self.post("/v1/impersonate", question).await
     }
 
     /// The roots of a domain.
@@ -70,6 +72,99 @@ impl AdminClient {
         let response = self.send(Method::GET, &path, None::<&()>).await?;
         let body = self.check(response).await?.into_body();
         Ok(Lines { body, buffer: Vec::new(), socket: self.socket.clone() })
+    }
+
+    /// Makes files the current revision.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn publish(&self, question: &Publish) -> Result<Publication, Failed> {
+        self.post("/v1/publications", question).await
+    }
+
+    /// Makes an earlier revision current again.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn rollback(&self, question: &Rollback) -> Result<Publication, Failed> {
+        self.post("/v1/rollback", question).await
+    }
+
+    /// The publications, the latest first.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn publications(&self, limit: usize) -> Result<Vec<Publication>, Failed> {
+        self.get(&format!("/v1/publications?limit={limit}")).await
+    }
+
+    /// Takes a subject's trust away.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn revoke(&self, question: &Revoke) -> Result<Revocation, Failed> {
+        self.post("/v1/revocations", question).await
+    }
+
+    /// Gives a subject its trust back.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn restore(&self, question: &Restore) -> Result<Revocation, Failed> {
+        self.post("/v1/restore", question).await
+    }
+
+    /// The revocations in force.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn revocations(&self) -> Result<Vec<Revocation>, Failed> {
+        self.get("/v1/revocations").await
+    }
+
+    /// Exact counts of a time.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn counts(&self, query: &CountQuery) -> Result<Vec<Count>, Failed> {
+        self.get(&format!("/v1/counts?{}", span(query))).await
+    }
+
+    /// Who can call a route.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn who_can(&self, route: &str) -> Result<Vec<Access>, Failed> {
+        self.get(&format!("/v1/who-can?route={}", escape(route))).await
+    }
+
+    /// What a workload can call.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn what_can(&self, caller: &str) -> Result<Vec<Access>, Failed> {
+        self.get(&format!("/v1/what-can?caller={}", escape(caller))).await
+    }
+
+    /// What an operator should look at.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn doctor(&self) -> Result<Vec<Finding>, Failed> {
+        self.get("/v1/doctor").await
+    }
+
+    /// A link that logs one browser in.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn login_link(&self) -> Result<LoginLink, Failed> {
+        self.post("/v1/login-links", &()).await
+    }
+
+    async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, question: &B) -> Result<T, Failed> {
+        let response = self.send(Method::POST, path, Some(question)).await?;
+        self.read(response).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
@@ -138,9 +233,11 @@ impl AdminClient {
 fn failed(failure: Failure) -> Failed {
     let exit = match failure.code {
         FailureCode::NotAllowed => Exit::No,
-        FailureCode::BadRequest | FailureCode::NotFound | FailureCode::Ambiguous | FailureCode::Unavailable => {
-            Exit::CouldNot
-        }
+        FailureCode::BadRequest
+        | FailureCode::NotFound
+        | FailureCode::Ambiguous
+        | FailureCode::Conflict
+        | FailureCode::Unavailable => Exit::CouldNot,
     };
     Failed { exit, ..Failed::new(failure.message).hint(failure.hint) }
 }
@@ -181,10 +278,17 @@ impl Lines {
 fn query_string(query: &DecisionQuery) -> String {
     let mut parts = vec![format!("follow={}", query.follow)];
     parts.extend(query.caller.as_ref().map(|caller| format!("caller={}", escape(caller))));
-    parts.extend(query.outcome.map(|outcome| format!("outcome={outcome}")));
+    parts.extend(query.outcome.map(|outcome| format!("outcome={}", outcome.as_str())));
     parts.extend(query.since.map(|since| format!("since={since}")));
     parts.extend(query.limit.map(|limit| format!("limit={limit}")));
     parts.join("&")
+}
+
+/// A time as the query of a URL.
+fn span(query: &CountQuery) -> String {
+    let since = query.since.map(|since| format!("since={since}"));
+    let until = query.until.map(|until| format!("until={until}"));
+    since.into_iter().chain(until).collect::<Vec<_>>().join("&")
 }
 
 /// Percent-encodes everything but the unreserved characters of RFC 3986 2.3.
@@ -202,6 +306,8 @@ mod tests {
         let query = DecisionQuery { caller: Some("hr/people&x=1".into()), limit: Some(5), ..DecisionQuery::default() };
         assert_eq!(query_string(&query), "follow=false&caller=hr%2Fpeople%26x%3D1&limit=5");
         assert_eq!(escape("0197a1f2…c4"), "0197a1f2%E2%80%A6c4");
+        assert_eq!(span(&CountQuery::default()), "");
+        assert_eq!(span(&CountQuery { since: Some(1), until: Some(2) }), "since=1&until=2");
     }
 
     #[test]

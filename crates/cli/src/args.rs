@@ -10,7 +10,7 @@ use crate::term::duration;
 
 /// The first group of commands, where there is an example to try.
 const TRY: &str = "\u{1b}[1mTry it\u{1b}[0m
-  demo                 an example organisation with live services and three calls to make
+  demo                 an example organisation alive, and one of its workloads taken over
 
 ";
 
@@ -24,11 +24,23 @@ const COMMANDS: &str = "\u{1b}[1mA trust directory\u{1b}[0m
 \u{1b}[1mRun\u{1b}[0m
   up DIR               everything in one process: issuer, Workload API, gateway, decision log
 
+\u{1b}[1mChange what runs\u{1b}[0m
+  publish DIR          check it, test it, and make it what runs; no call in flight fails
+  revisions            what was published: when, by whom, why, and what it changed
+  rollback REV         make a revision current that was so before
+  revoke SUBJECT       take trust away: refused from the next request on, open connections cut
+  restore SUBJECT      give it back
+
 \u{1b}[1mAsk what runs\u{1b}[0m
   call                 make one real call as a workload: call --as DOMAIN/WORKLOAD METHOD URL
   identity fetch       write certificate, key and roots for other tools, and a curl line that works
-  decisions            what was asked and answered, one line each; --follow stays
+  decisions            what was asked and answered, one line each; --follow stays, --counts counts
   explain ID           why one call was allowed or refused, step by step
+  who-can ROUTE        which callers may call a route, by which policy, under which conditions
+  what-can CALLER      which routes a caller may call
+  subjects             whose trust is taken away: since when, until when, by whom, why
+  doctor               what works, and what somebody should look at
+  login                a link that opens the console in a browser, once
 
 \u{1b}[1mOptions\u{1b}[0m
   -h, --help           this, or `countersign COMMAND --help`
@@ -56,9 +68,11 @@ pub struct Cli {
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Run the example organisation: live services, the gateway, and three calls to make
+    /// Run the example organisation: live services that call each other, and one that is taken over
     ///
-    /// Everything lives below the state directory in `countersign/demo` and is removed when you stop it with Ctrl-C.
+    /// Prints every decision as it is made. After 25 seconds the build runner platform/ci tries to get at what is none of
+    /// its business; then come commands to explain a refusal, to revoke the intruder and to restore it. Everything lives
+    /// below the state directory in `countersign/demo` and is removed when you stop it with Ctrl-C.
     #[cfg(feature = "demo")]
     Demo,
     /// Write a small trust directory to start from
@@ -80,6 +94,33 @@ pub enum Command {
     /// Issues identities, serves the Workload API, takes calls on the gateway and records every decision. Without
     /// node.yaml one gateway listens on 127.0.0.1:8443 for all domains. Stop it with Ctrl-C.
     Up(Up),
+    /// Check a trust directory, run its tests, and make it what runs
+    ///
+    /// Calls in flight finish; what is open and no longer allowed is cut. Exit code 0: it is current. 1: it does not
+    /// validate, or a test fails. 2: it could not be published; what ran goes on.
+    Publish(Publish),
+    /// What was published: when, by whom, why, and what it changed
+    Revisions(Revisions),
+    /// Make a revision current that was so before
+    Rollback(Rollback),
+    /// Take trust away from a workload, a certificate or a key
+    ///
+    /// The next request is refused with `signals.revoked`, and what is open is cut. Nothing else can allow it.
+    Revoke(Revoke),
+    /// Give a subject its trust back
+    Restore(Restore),
+    /// Whose trust is taken away: since when, until when, by whom and why
+    Subjects(Asking),
+    /// Which callers may call a route, by which policy and under which conditions
+    WhoCan(WhoCan),
+    /// Which routes a caller may call, by which policy and under which conditions
+    WhatCan(WhatCan),
+    /// What works, and what somebody should look at
+    ///
+    /// Exit code 0: no problem, though there may be warnings. 1: something does not work, or will not soon.
+    Doctor(Asking),
+    /// A link that opens the console in a browser, once
+    Login(Asking),
     /// Make one real call as a workload
     ///
     /// Asks the running process for a certificate in the name of the workload, which the Cedar action `impersonate` must
@@ -153,6 +194,139 @@ pub struct Target {
     pub data: Option<PathBuf>,
 }
 
+/// A command that asks one thing of the running process.
+#[derive(Args, Debug)]
+pub struct Asking {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Which running process to ask.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `publish`.
+#[derive(Args, Debug)]
+pub struct Publish {
+    /// The trust directory
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub why: String,
+    /// Only if this revision is current, given by its full id [default: the one that is current at the start]
+    #[arg(long, value_name = "REV")]
+    pub after: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Which running process to ask.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `revisions`.
+#[derive(Args, Debug)]
+pub struct Revisions {
+    /// At most the latest so many
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = at_least_one)]
+    pub limit: usize,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Which running process to ask.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `rollback`.
+#[derive(Args, Debug)]
+pub struct Rollback {
+    /// The revision, as `revisions` prints it
+    #[arg(value_name = "REV")]
+    pub revision: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub why: String,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Which running process to ask.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `revoke`.
+#[derive(Args, Debug)]
+pub struct Revoke {
+    /// `DOMAIN/WORKLOAD`, `spiffe://…`, `serial:HEX`, or `key:HEX` (SHA-256 of the public key's DER)
+    #[arg(value_name = "SUBJECT")]
+    pub subject: String,
+    /// Why, for the record and for whoever finds it refused
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Only for so long, such as 15m, 1h or 2d [default: until it is restored]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
+    pub time: Option<Duration>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Which running process to ask.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `restore`.
+#[derive(Args, Debug)]
+pub struct Restore {
+    /// The subject, as `revoke` takes it
+    #[arg(value_name = "SUBJECT")]
+    pub subject: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub reason: String,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Which running process to ask.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `who-can`.
+#[derive(Args, Debug)]
+pub struct WhoCan {
+    /// `DOMAIN/SERVICE METHOD /template`, or `METHOD URL`
+    #[arg(value_name = "ROUTE", required = true, num_args = 1..=3)]
+    pub route: Vec<String>,
+    /// Those who may not, too, and why not
+    #[arg(long)]
+    pub all: bool,
+    /// One JSON object a line, those who may not included
+    #[arg(long)]
+    pub json: bool,
+    /// Which running process to ask.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `what-can`.
+#[derive(Args, Debug)]
+pub struct WhatCan {
+    /// `DOMAIN/WORKLOAD`
+    #[arg(value_name = "CALLER")]
+    pub caller: String,
+    /// What it may not call, too, and why not
+    #[arg(long)]
+    pub all: bool,
+    /// One JSON object a line, what it may not call included
+    #[arg(long)]
+    pub json: bool,
+    /// Which running process to ask.
+    #[command(flatten)]
+    pub target: Target,
+}
+
 /// `call`.
 #[derive(Args, Debug)]
 pub struct Call {
@@ -212,6 +386,10 @@ pub struct Decisions {
     /// Stay, and print decisions as they happen
     #[arg(long)]
     pub follow: bool,
+    /// How often each happened, by check, caller and route, instead of one line each: exact, by whole minutes. A call that
+    /// several checks in shadow would have refused is counted under each of them
+    #[arg(long, conflicts_with_all = ["follow", "limit"])]
+    pub counts: bool,
     /// Only calls of this workload, `DOMAIN/WORKLOAD` or a SPIFFE ID
     #[arg(long, value_name = "CALLER")]
     pub caller: Option<String>,
@@ -222,7 +400,7 @@ pub struct Decisions {
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub since: Option<Duration>,
     /// At most the latest so many [default: 50, or all of them with --since]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
     pub limit: Option<usize>,
     /// One JSON object a line
     #[arg(long)]
@@ -237,6 +415,8 @@ pub struct Decisions {
 pub enum OutcomeArg {
     /// Allowed
     Allow,
+    /// Allowed only because a check is in shadow
+    WouldDeny,
     /// Refused
     Deny,
 }
@@ -263,6 +443,15 @@ fn method(text: &str) -> Result<Method, String> {
     })
 }
 
+/// None at all would look like an answer.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it takes at least one".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err(format!("`{text}` is not a whole number")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -287,6 +476,13 @@ mod tests {
         named.sort_unstable();
         exist.sort_unstable();
         assert_eq!(named, exist);
+    }
+
+    #[test]
+    fn a_limit_of_none_is_refused() {
+        assert_eq!(at_least_one("1"), Ok(1));
+        assert_eq!(at_least_one("0").unwrap_err(), "it takes at least one");
+        assert_eq!(at_least_one("-3").unwrap_err(), "`-3` is not a whole number");
     }
 
     #[test]

@@ -16,12 +16,12 @@ use crate::admin_client::AdminClient;
 use crate::args::Call;
 use crate::env::Env;
 use crate::exit::{Exit, Failed, Outcome};
-use crate::https::{self, Server};
+use crate::https::{Server, Way};
 use crate::key::Impersonation;
 use crate::paths;
 use crate::term::story::Teller;
 use crate::term::time::Times;
-use crate::term::{Palette, Tone, harmless_lines};
+use crate::term::{Palette, Tone, harmless_lines, json};
 
 /// The header field that names the decision on every response.
 const DECISION: &str = "countersign-decision";
@@ -51,7 +51,9 @@ async fn call(args: Call, asked: Asked, client: AdminClient, env: &Env) -> Outco
     let (domain, address) = find(&status, &asked.host)?;
     let server = server(&client, &asked.host, &domain, address).await?;
     let credential = Impersonation::obtain(&client, &args.workload).await?.credential()?;
-    let response = https::send(credential, server, asked.request).await.map_err(Failed::new)?;
+    let way = Way::new(Some(&credential), server).map_err(Failed::new)?;
+    let mut connection = way.open().await.map_err(Failed::new)?;
+    let response = connection.send(asked.request).await.map_err(Failed::new)?;
     let decision = decision_of(&response);
     let story = match &decision {
         Some(id) => story(&client, id).await,
@@ -226,104 +228,8 @@ fn show_json(
         decision,
         explanation: story,
     };
-    writeln!(io::stdout().lock(), "{}", serde_json::to_string(&line).map_err(io::Error::from)?)
+    json::line(&mut io::stdout().lock(), &line)
 }
 
 #[cfg(test)]
-mod tests {
-    use api::admin::Completion;
-    use clap::Parser;
-
-    use super::*;
-    use crate::args::{Cli, Command};
-    use crate::term::listing::tests::decision;
-
-    fn parsed(arguments: &[&str]) -> Result<Asked, Failed> {
-        let line = ["countersign", "call", "--as", "finance/payments"].iter().chain(arguments);
-        match Cli::try_parse_from(line).unwrap().command {
-            Command::Call(args) => asked(&args),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_request_is_what_was_asked() {
-        let asked = parsed(&["POST", "https://ledger.acme.internal/entries?a=1", "-d", "{}", "-H", "x-a: b"]).unwrap();
-        assert_eq!(asked.host.as_str(), "ledger.acme.internal");
-        assert_eq!(asked.request.uri(), "/entries?a=1");
-        assert_eq!(asked.request.headers()["host"], "ledger.acme.internal");
-        assert_eq!(asked.request.headers()["content-type"], "application/json");
-        assert_eq!(asked.request.headers()["x-a"], "b");
-        let asked = parsed(&["PUT", "https://h.acme/a", "-d", "x", "-H", "Content-Type: text/plain"]).unwrap();
-        assert_eq!(asked.request.headers().get_all("content-type").iter().count(), 1);
-    }
-
-    #[test]
-    fn odd_paths_travel_as_they_are() {
-        for path in ["//", "/a//b", "/a%2fb", "/../x", "/a/./b", "/a%5cb"] {
-            assert_eq!(parsed(&["GET", &format!("https://h.acme{path}")]).unwrap().request.uri(), path);
-        }
-    }
-
-    #[test]
-    fn what_is_no_call_is_wrong_usage() {
-        for url in ["http://h.acme/", "/entries", "h.acme", "https:///x", "https://1.2.3.4/x y"] {
-            assert_eq!(parsed(&["GET", url]).err().map(|failed| failed.exit), Some(Exit::Usage), "{url}");
-        }
-        assert!(parsed(&["GET", "https://h.acme/", "-H", "no colon"]).is_err());
-    }
-
-    #[test]
-    fn refusals_of_ours_and_failures_of_the_service_end_differently() {
-        let response = |status: u16, kind: &str, body: &str| {
-            let built = Response::builder().status(status).header("content-type", kind);
-            exit_of(&built.body(Bytes::from(body.to_owned())).unwrap(), None)
-        };
-        let problem = |reason: &str| format!(r#"{{"type":"urn:countersign:reason:{reason}"}}"#);
-        assert_eq!(response(201, "application/json", "{}"), Exit::Yes);
-        assert_eq!(response(404, "application/json", "{}"), Exit::Yes, "the service's own answer");
-        assert_eq!(response(403, "application/problem+json", &problem("policy.no-permit")), Exit::No);
-        assert_eq!(response(503, "application/problem+json", &problem("record.full")), Exit::No);
-        assert_eq!(response(502, "application/problem+json", &problem("upstream.unreachable")), Exit::CouldNot);
-        assert_eq!(response(500, "text/plain", "oops"), Exit::CouldNot);
-        assert_eq!(response(403, "application/problem+json", r#"{"type":"about:blank"}"#), Exit::Yes);
-    }
-
-    /// The story of a call that the upstream gave this status, or of one that was refused for this reason.
-    fn story_of(status: Option<u16>, reason: &str) -> Explanation {
-        let mut decision = decision("finance/payments", ("finance/ledger", "GET", "/entries"), reason, 1);
-        decision.completion = decision.completion.map(|end| Completion { status, ..end });
-        Explanation {
-            forwarded: reason.is_empty(),
-            decision,
-            steps: Vec::new(),
-            policies: Vec::new(),
-            revision_in_force: true,
-            unknown: Vec::new(),
-            to_change: String::new(),
-        }
-    }
-
-    #[test]
-    fn what_the_record_says_counts_more_than_what_the_response_says() {
-        let ended = |status: u16, reason: &str, story: &Explanation| {
-            let problem = format!(r#"{{"type":"urn:countersign:reason:{reason}"}}"#);
-            let built = Response::builder().status(status).header("content-type", "application/problem+json");
-            exit_of(&built.body(Bytes::from(problem)).unwrap(), Some(story))
-        };
-        // a service that imitates us is a service that answered
-        assert_eq!(ended(403, "policy.no-permit", &story_of(Some(403), "")), Exit::Yes);
-        assert_eq!(ended(503, "record.full", &story_of(Some(503), "")), Exit::CouldNot);
-        // the same words are ours where nothing was forwarded, or nobody answered
-        assert_eq!(ended(403, "policy.no-permit", &story_of(None, "policy.no-permit")), Exit::No);
-        assert_eq!(ended(413, "limits.body", &story_of(None, "")), Exit::No);
-        assert_eq!(ended(502, "upstream.unreachable", &story_of(None, "")), Exit::CouldNot);
-    }
-
-    #[test]
-    fn a_listener_on_every_address_is_reached_over_loopback() {
-        assert_eq!(reachable("0.0.0.0:8443".parse().unwrap()), "127.0.0.1:8443".parse().unwrap());
-        assert_eq!(reachable("[::]:1".parse().unwrap()), "[::1]:1".parse().unwrap());
-        assert_eq!(reachable("10.0.0.1:1".parse().unwrap()), "10.0.0.1:1".parse().unwrap());
-    }
-}
+mod tests;

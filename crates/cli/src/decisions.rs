@@ -2,9 +2,8 @@
 
 use std::io::{self, Write};
 
-use api::admin::{DEFAULT_LIMIT, DecisionQuery, Entry};
+use api::admin::{Answer, DEFAULT_LIMIT, DecisionQuery, Entry};
 use runtime::clock::SystemClock;
-use types::facts::Outcome as Answer;
 use types::{Clock, WorkloadId};
 
 use crate::admin_client::{AdminClient, Lines};
@@ -12,9 +11,9 @@ use crate::args::{Decisions, OutcomeArg};
 use crate::env::Env;
 use crate::exit::{Exit, Failed, Outcome};
 use crate::paths;
-use crate::term::Palette;
 use crate::term::listing::Listing;
 use crate::term::time::Times;
+use crate::term::{Palette, json};
 
 /// How many earlier decisions a stream begins with.
 const BEFORE_FOLLOWING: usize = 10;
@@ -27,6 +26,9 @@ pub fn run(args: Decisions, env: &Env) -> Outcome {
     let query = query(&args)?;
     let data = paths::running(env, args.target.data.as_deref())?;
     let client = AdminClient::new(&data);
+    if args.counts {
+        return crate::counts::run(&client, &query, args.json, env);
+    }
     crate::tasks::block_on(async {
         let lines = client.decisions(&query).await?;
         match (args.json, args.follow) {
@@ -51,6 +53,7 @@ fn query(args: &Decisions) -> Result<DecisionQuery, Failed> {
     let since = args.since.map(|ago| now.saturating_sub(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX)));
     let outcome = args.outcome.map(|outcome| match outcome {
         OutcomeArg::Allow => Answer::Allow,
+        OutcomeArg::WouldDeny => Answer::WouldDeny,
         OutcomeArg::Deny => Answer::Deny,
     });
     Ok(DecisionQuery { caller: args.caller.clone(), outcome, since, limit, follow: args.follow })
@@ -63,9 +66,7 @@ async fn list(mut lines: Lines, env: &Env, query: &DecisionQuery) -> Outcome {
     }
     let mut out = io::stdout().lock();
     if entries.is_empty() {
-        let filtered = query.caller.is_some() || query.outcome.is_some() || query.since.is_some();
-        let next = if filtered { "try without filters" } else { "make one with `countersign call`" };
-        writeln!(out, "no decisions; {next}")?;
+        writeln!(out, "{}", none(query))?;
         return Ok(Exit::Yes);
     }
     let mut listing = Listing::of(Palette::stdout(env), Times::local(), &entries);
@@ -73,6 +74,15 @@ async fn list(mut lines: Lines, env: &Env, query: &DecisionQuery) -> Outcome {
         writeln!(out, "{}", listing.line(entry))?;
     }
     Ok(Exit::Yes)
+}
+
+/// An empty answer says what to do next.
+pub fn none(query: &DecisionQuery) -> &'static str {
+    if query.outcome == Some(Answer::WouldDeny) && query.caller.is_none() && query.since.is_none() {
+        return "no would-denies: nothing was allowed only because a check is in shadow";
+    }
+    let filtered = query.caller.is_some() || query.outcome.is_some() || query.since.is_some();
+    if filtered { "no decisions; try without filters" } else { "no decisions; make one with `countersign call`" }
 }
 
 async fn follow(mut lines: Lines, env: &Env) -> Outcome {
@@ -95,7 +105,7 @@ pub async fn stream(data: std::path::PathBuf, env: Env) -> Outcome {
 async fn as_json(mut lines: Lines) -> Outcome {
     while let Some(entry) = lines.next::<Entry>().await? {
         let mut out = io::stdout().lock();
-        writeln!(out, "{}", serde_json::to_string(&entry).map_err(io::Error::from)?)?;
+        json::line(&mut out, &entry)?;
         out.flush()?;
     }
     Ok(Exit::Yes)
@@ -130,5 +140,7 @@ mod tests {
         assert_eq!(parsed(&["--caller", "payments"]).unwrap_err().exit, Exit::Usage);
         assert!(parsed(&["--caller", "spiffe://x/y"]).is_ok());
         assert_eq!(parsed(&["--outcome", "deny"]).unwrap().outcome, Some(Answer::Deny));
+        assert_eq!(parsed(&["--outcome", "would-deny"]).unwrap().outcome, Some(Answer::WouldDeny));
+        assert!(Cli::try_parse_from(["countersign", "decisions", "--counts", "--follow"]).is_err());
     }
 }

@@ -9,6 +9,8 @@ pub struct Env {
     pub data: Option<PathBuf>,
     /// `COUNTERSIGN_LOG`: which log lines go to standard error, as `tracing` directives.
     pub log: Option<String>,
+    /// `COUNTERSIGN_LOG_FORMAT`: how they are written, `text` or `json`.
+    pub log_format: Option<String>,
     /// `XDG_STATE_HOME`, when it is an absolute path (the specification says to ignore others).
     pub state_home: Option<PathBuf>,
     /// `HOME`.
@@ -19,6 +21,8 @@ pub struct Env {
     pub dumb_terminal: bool,
     /// `PATH`.
     pub path: Vec<PathBuf>,
+    /// `TMPDIR`, or `/tmp`.
+    pub temporary: PathBuf,
 }
 
 impl Env {
@@ -27,11 +31,13 @@ impl Env {
         Self {
             data: set("COUNTERSIGN_DATA").map(PathBuf::from),
             log: set("COUNTERSIGN_LOG").and_then(|value| value.into_string().ok()),
+            log_format: set("COUNTERSIGN_LOG_FORMAT").map(|value| value.to_string_lossy().into_owned()),
             state_home: set("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()),
             home: set("HOME").map(PathBuf::from),
             no_color: set("NO_COLOR").is_some(),
             dumb_terminal: set("TERM").is_some_and(|value| value == "dumb"),
             path: set("PATH").map(|value| std::env::split_paths(&value).collect()).unwrap_or_default(),
+            temporary: set("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::args::Fetch;
 use crate::env::Env;
 use crate::exit::{Exit, Failed, Outcome};
 use crate::key::Impersonation;
+use crate::term::json;
 use crate::term::time::Times;
 use crate::{call, paths, shell};
 
@@ -206,7 +207,7 @@ fn show_json(fetched: &Fetched, files: &Files, curl: &str) -> Outcome {
         bundle: &files.bundle,
         curl,
     };
-    writeln!(io::stdout().lock(), "{}", serde_json::to_string(&line).map_err(io::Error::from)?)?;
+    json::line(&mut io::stdout().lock(), &line)?;
     Ok(Exit::Yes)
 }
 

@@ -1,4 +1,4 @@
-//! One HTTPS request over mutual TLS, as a workload would make it.
+//! HTTPS requests over mutual TLS, as a workload would make them.
 //!
 //! The server is held to what SPIFFE says of it: its certificate chains to the roots of the domain that is called, is a
 //! gateway's identity of that domain, and covers the host. The public web's authorities count for nothing.
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use identity::BundleSet;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -39,32 +40,65 @@ pub struct Server {
     pub bundles: BundleSet,
 }
 
-/// Sends one request and reads the whole response.
-///
-/// # Errors
-/// Words: where it failed and why.
-pub async fn send(
-    credential: Credential,
-    server: Server,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<Bytes>, String> {
-    let (address, host) = (server.address, server.host.clone());
-    let config = client_config(credential, server).map_err(|error| format!("TLS could not be set up: {error}"))?;
-    let name = ServerName::try_from(host.as_str().to_owned()).map_err(|_| format!("`{host}` is not a server name"))?;
-    let tcp = TcpStream::connect(address).await.map_err(|error| format!("connecting to {address} failed: {error}"))?;
-    let _ = tcp.set_nodelay(true);
-    let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
-    let tls = tls.map_err(|error| format!("the TLS handshake with {address} failed: {error}"))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls))
-        .await
-        .map_err(|error| format!("speaking HTTP to {address} failed: {error}"))?;
-    tokio::spawn(connection);
-    let response =
-        sender.send_request(request).await.map_err(|error| format!("no answer from {address}: {}", causes(&error)))?;
-    let (head, body) = response.into_parts();
-    let body = Limited::new(body, limits::CALL_RESPONSE_BYTES.default_usize()).collect().await;
-    let body = body.map_err(|error| format!("the response of {address} broke off: {error}"))?;
-    Ok(Response::from_parts(head, body.to_bytes()))
+/// A way to one host: TLS as it is to be spoken there. Nothing is opened yet.
+pub struct Way {
+    address: SocketAddr,
+    host: Host,
+    config: Arc<ClientConfig>,
+}
+
+/// An open connection, good for one request after the other.
+pub struct Connection {
+    address: SocketAddr,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Way {
+    /// A caller without a credential shows no certificate.
+    ///
+    /// # Errors
+    /// Words: why TLS cannot be set up.
+    pub fn new(credential: Option<&Credential>, server: Server) -> Result<Self, String> {
+        let (address, host) = (server.address, server.host.clone());
+        let config = client_config(credential, server).map_err(|error| format!("TLS could not be set up: {error}"))?;
+        Ok(Self { address, host, config: Arc::new(config) })
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// Words: where it failed and why.
+    pub async fn open(&self) -> Result<Connection, String> {
+        let (address, host) = (self.address, &self.host);
+        let name =
+            ServerName::try_from(host.as_str().to_owned()).map_err(|_| format!("`{host}` is not a server name"))?;
+        let tcp =
+            TcpStream::connect(address).await.map_err(|error| format!("connecting to {address} failed: {error}"))?;
+        let _ = tcp.set_nodelay(true);
+        let tls = TlsConnector::from(Arc::clone(&self.config)).connect(name, tcp).await;
+        let tls = tls.map_err(|error| format!("the TLS handshake with {address} failed: {error}"))?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls))
+            .await
+            .map_err(|error| format!("speaking HTTP to {address} failed: {error}"))?;
+        tokio::spawn(connection);
+        Ok(Connection { address, sender })
+    }
+}
+
+impl Connection {
+    /// Sends one request and reads the whole response.
+    ///
+    /// # Errors
+    /// Words: where it failed and why. The connection is of no more use then.
+    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, String> {
+        let address = self.address;
+        let no_answer = |error: hyper::Error| format!("no answer from {address}: {}", causes(&error));
+        self.sender.ready().await.map_err(no_answer)?;
+        let (head, body) = self.sender.send_request(request).await.map_err(no_answer)?.into_parts();
+        let body = Limited::new(body, limits::CALL_RESPONSE_BYTES.default_usize()).collect().await;
+        let body = body.map_err(|error| format!("the response of {address} broke off: {error}"))?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    }
 }
 
 /// An error and what caused it: hyper's own words alone do not say that a TLS alert came.
@@ -78,14 +112,17 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn client_config(credential: Credential, server: Server) -> Result<ClientConfig, Error> {
+fn client_config(credential: Option<&Credential>, server: Server) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = GatewayVerifier::new(server, &provider);
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous() // not weaker: the verifier below is stricter than the usual one
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_auth_cert(credential.chain, credential.key)?;
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match credential {
+        Some(shown) => builder.with_client_auth_cert(shown.chain.clone(), shown.key.clone_key())?,
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

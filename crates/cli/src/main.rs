@@ -1,14 +1,17 @@
 //! Countersign: zero trust for internal APIs in one binary.
 
+mod access;
 #[cfg(feature = "demo")]
 mod acme;
 mod admin_client;
 mod args;
 mod call;
 mod check;
+mod counts;
 mod decisions;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
 mod env;
 mod exit;
 mod explain;
@@ -17,12 +20,18 @@ mod https;
 mod init;
 mod key;
 mod load;
+mod login;
+mod logs;
+mod manager;
 mod paths;
+mod publish;
+mod revisions;
 mod schema;
 mod shell;
 mod tasks;
 mod term;
 mod tests_command;
+mod trust;
 mod up;
 
 use std::io::Write;
@@ -41,8 +50,10 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     #[cfg(feature = "demo")]
-    if let Some(name) = std::env::current_exe().ok().and_then(|path| acme::service_name_from_exe(&path)) {
-        return acme::service_main(name, std::env::args_os().skip(1));
+    if let Ok(own) = std::env::current_exe()
+        && let Some(code) = acme::run_as_installed(&own, std::env::args_os().skip(1))
+    {
+        return code;
     }
     let env = Env::read();
     let cli = match Cli::try_parse() {
@@ -54,7 +65,9 @@ fn main() -> ExitCode {
             return ExitCode::from(if wrong { Exit::Usage } else { Exit::Yes });
         }
     };
-    log_to_stderr(&env);
+    for failed in logs::to_stderr(&env) {
+        tell(&failed, Palette::stderr(&env));
+    }
     match run(cli.command, &env) {
         Ok(exit) => ExitCode::from(exit),
         Err(failed) => {
@@ -73,6 +86,16 @@ fn run(command: Command, env: &Env) -> Outcome {
         Command::Test(args) => tests_command::run(&args, env),
         Command::Schema(args) => schema::run(&args, env),
         Command::Up(args) => up::run(&args, env),
+        Command::Publish(args) => publish::run(args, env),
+        Command::Revisions(args) => revisions::run(&args, env),
+        Command::Rollback(args) => revisions::rollback(args, env),
+        Command::Revoke(args) => trust::revoke(args, env),
+        Command::Restore(args) => trust::restore(args, env),
+        Command::Subjects(args) => trust::subjects(&args, env),
+        Command::WhoCan(args) => access::who_can(&args, env),
+        Command::WhatCan(args) => access::what_can(&args, env),
+        Command::Doctor(args) => doctor::run(&args, env),
+        Command::Login(args) => login::run(&args, env),
         Command::Call(args) => call::run(args, env),
         Command::Identity(Identity::Fetch(args)) => fetch::run(&args, env),
         Command::Decisions(args) => decisions::run(args, env),
@@ -89,19 +112,4 @@ fn tell(failed: &Failed, palette: Palette) {
         text.push_str(&format!("  hint: {indented}\n"));
     }
     let _ = std::io::stderr().write_all(text.as_bytes());
-}
-
-/// What the parts report while they run. `COUNTERSIGN_LOG` chooses, as in `COUNTERSIGN_LOG=info`.
-fn log_to_stderr(env: &Env) {
-    let filter = tracing_subscriber::EnvFilter::try_new(env.log.as_deref().unwrap_or("warn"));
-    let filter = filter.unwrap_or_else(|error| {
-        let message = format!("COUNTERSIGN_LOG is not understood and left out: {error}");
-        tell(
-            &Failed::new(message).hint("write it like `info` or `countersign_proxy=debug,warn`"),
-            Palette::stderr(env),
-        );
-        tracing_subscriber::EnvFilter::new("warn")
-    });
-    let colour = Palette::stderr(env).is_on();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
 }

@@ -3,14 +3,13 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use trustdir::TestResult;
-use types::facts::Outcome as Answer;
+use trustdir::{Answer, TestResult};
 
 use crate::args::Listing;
 use crate::env::Env;
 use crate::exit::{Exit, Outcome};
 use crate::load;
-use crate::term::{Palette, Tone, count, harmless};
+use crate::term::{Palette, Tone, count, harmless, json};
 
 /// One result as a line of JSON.
 #[derive(Serialize)]
@@ -35,16 +34,22 @@ pub fn run(args: &Listing, env: &Env) -> Outcome {
     let results = trustdir::run_tests(&revision);
     let mut out = io::stdout().lock();
     if args.json {
-        for result in &results {
-            writeln!(out, "{}", serde_json::to_string(&json(result)).map_err(io::Error::from)?)?;
-        }
+        show_json(&mut out, &results)?;
     } else {
         show(&mut out, Palette::stdout(env), &results)?;
     }
     Ok(if results.iter().all(|result| result.passed) { Exit::Yes } else { Exit::No })
 }
 
-fn json(result: &TestResult) -> Json<'_> {
+/// Each result as a line of JSON.
+///
+/// # Errors
+/// The writer's.
+pub fn show_json(out: &mut impl Write, results: &[TestResult]) -> io::Result<()> {
+    results.iter().try_for_each(|result| json::line(out, &as_json(result)))
+}
+
+fn as_json(result: &TestResult) -> Json<'_> {
     Json {
         kind: "test",
         file: &result.file,
@@ -62,6 +67,18 @@ fn show(out: &mut impl Write, palette: Palette, results: &[TestResult]) -> io::R
     if results.is_empty() {
         return writeln!(out, "no tests; write some into domains/NAME/tests/*.yaml");
     }
+    show_files(out, palette, results)?;
+    let failed = results.iter().filter(|result| !result.passed).count();
+    let (tone, word) =
+        if failed == 0 { (Tone::Good, "all passed".to_owned()) } else { (Tone::Bad, format!("{failed} failed")) };
+    writeln!(out, "\n{}: {}", count(results.len(), "test", "tests"), palette.paint(tone, &word))
+}
+
+/// Results by file, without a summary.
+///
+/// # Errors
+/// The writer's.
+pub fn show_files(out: &mut impl Write, palette: Palette, results: &[TestResult]) -> io::Result<()> {
     let width = results.iter().map(|result| result.name.chars().count()).max().unwrap_or_default();
     for file in results.chunk_by(|a, b| a.file == b.file) {
         let name = file.first().map(|result| result.file.as_str()).unwrap_or_default();
@@ -70,16 +87,13 @@ fn show(out: &mut impl Write, palette: Palette, results: &[TestResult]) -> io::R
             show_one(out, palette, result, width)?;
         }
     }
-    let failed = results.iter().filter(|result| !result.passed).count();
-    let (tone, word) =
-        if failed == 0 { (Tone::Good, "all passed".to_owned()) } else { (Tone::Bad, format!("{failed} failed")) };
-    writeln!(out, "\n{}: {}", count(results.len(), "test", "tests"), palette.paint(tone, &word))
+    Ok(())
 }
 
 fn show_one(out: &mut impl Write, palette: Palette, result: &TestResult, width: usize) -> io::Result<()> {
     let mark = if result.passed { palette.paint(Tone::Good, "✓") } else { palette.paint(Tone::Bad, "✗") };
     let (name, by) = (harmless(&result.name), result.by.join(", "));
-    writeln!(out, "  {mark} {name:<width$}  {:<5}  {}", result.got.to_string(), harmless(&by))?;
+    writeln!(out, "  {mark} {name:<width$}  {:<10}  {}", result.got.to_string(), harmless(&by))?;
     if !result.passed {
         writeln!(out, "      {}", harmless(&result.note))?;
         writeln!(out, "      {}:{}", harmless(&result.file), result.line)?;
@@ -111,8 +125,8 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "domains/hr/tests/people.yaml
-  ✓ search reads people  allow  hr/people-read
-  ✗ ci does not          deny   hr/people-read
+  ✓ search reads people  allow       hr/people-read
+  ✗ ci does not          deny        hr/people-read
       expected allow, got deny (policy.no-permit)
       domains/hr/tests/people.yaml:3
 

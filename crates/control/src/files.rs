@@ -1,5 +1,6 @@
 //! A folder on disk as the source of a trust directory.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -55,6 +56,30 @@ impl DirFiles {
         }
         Ok(())
     }
+}
+
+/// The texts of a folder as they go into a publication: every file that belongs to a revision or might, by path.
+///
+/// # Errors
+/// When the folder or a file cannot be read, is a symbolic link or is no text: what `check` would tell of it.
+pub fn texts(dir: &Path) -> Result<BTreeMap<String, String>, FilesError> {
+    let files = DirFiles::new(dir);
+    let mut texts = BTreeMap::new();
+    for FileEntry { path, kind, .. } in files.list()?.into_iter().filter(|entry| !is_ignored(&entry.path)) {
+        if kind != FileKind::Regular {
+            return Err(FilesError(format!("`{path}` is not a regular file")));
+        }
+        let failed = |what: String| FilesError(format!("`{path}`: {what}"));
+        let content = files.read(&path).map_err(|error| failed(error.to_string()))?;
+        let text = String::from_utf8(content).map_err(|_| failed("it is not UTF-8 text".to_owned()))?;
+        texts.insert(path, text);
+    }
+    Ok(texts)
+}
+
+/// What a revision never holds: the node's own file, words for people, and whatever starts with a dot.
+fn is_ignored(path: &str) -> bool {
+    path == "node.yaml" || path.ends_with(".md") || path.split('/').any(|part| part.starts_with('.'))
 }
 
 fn join(below: &str, name: &str) -> String {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::admin::{
-    Certificate, Completion, Damage, Decision, DecisionQuery, Entry, Failure, FailureCode, Identity, Refusals,
+    Answer, Certificate, Completion, Damage, Decision, DecisionQuery, Entry, Failure, FailureCode, Identity, Noted,
+    Refusals,
 };
 use record::{Cursor, DamageKind, Item, ReadError, Record};
 use tokio::sync::mpsc::Sender;
@@ -19,6 +20,8 @@ use crate::names::{self, DecisionName};
 const LOOK_EVERY: Duration = Duration::from_millis(100); // tidy: a pause, not a limit
 /// How long a line of an allowed call waits for the call's end, so that it can say how it ended.
 const WAIT_FOR_END_MICROS: u64 = 1_000_000;
+/// How far back the latest decisions are looked for before the whole log is: 10 s, 5 minutes, 2 hours, 2 days.
+const WINDOWS_MICROS: [u64; 4] = [10_000_000, 300_000_000, 7_200_000_000, 172_800_000_000];
 /// Clocks may have been set back between the making of an id and its record.
 const SLACK_MICROS: u64 = 60_000_000;
 /// How many decisions of one short name are told apart.
@@ -41,28 +44,56 @@ impl History {
     /// # Errors
     /// When the log cannot be read.
     pub fn answer(&self, query: &DecisionQuery, out: &Sender<Entry>) -> Result<(), ReadError> {
-        let since = Timestamp::from_micros(query.since.unwrap_or_default());
-        let mut cursor = Cursor::open_since(&self.dir, since)?;
+        let asked = Timestamp::from_micros(query.since.unwrap_or_default());
+        for since in self.windows(asked, query) {
+            let cursor = Cursor::open_since(&self.dir, since)?;
+            let Some((entries, cursor)) = self.gather(cursor, query, since == asked, out)? else { return Ok(()) };
+            // a window that was too short for what is asked tells nothing
+            if since != asked && query.limit.is_some_and(|limit| entries.len() < limit) {
+                continue;
+            }
+            for entry in entries {
+                if out.blocking_send(entry).is_err() {
+                    return Ok(());
+                }
+            }
+            return if query.follow { self.follow(cursor, query, out) } else { Ok(()) };
+        }
+        Ok(())
+    }
+
+    /// The moments from which on to look for the latest so many: a busy log has them at its end, and only a quiet one
+    /// must be read from its beginning.
+    fn windows(&self, asked: Timestamp, query: &DecisionQuery) -> Vec<Timestamp> {
+        let now = self.clock.now().micros();
+        let tried = WINDOWS_MICROS.iter().filter(|_| query.limit.is_some());
+        let tried = tried.map(|back| Timestamp::from_micros(now.saturating_sub(*back)));
+        tried.filter(|since| *since > asked).chain([asked]).collect()
+    }
+
+    /// Everything that is wanted of the log as it stands, and the cursor at its end. `None` when the receiver is gone.
+    fn gather(
+        &self,
+        mut cursor: Cursor,
+        query: &DecisionQuery,
+        is_last: bool,
+        out: &Sender<Entry>,
+    ) -> Result<Option<(VecDeque<Entry>, Cursor)>, ReadError> {
         let mut latest = Latest::new(query.limit.unwrap_or_else(|| limits::LISTED_DECISIONS.default_usize()));
         for item in &mut cursor {
             match self.read(&item?) {
                 Read::Entry(entry) if self.wanted(&entry, query) => {
                     // asked for all, those that have waited longest go out with or without their ends
-                    let oldest = latest.push(entry).filter(|_| query.limit.is_none());
+                    let oldest = latest.push(entry).filter(|_| query.limit.is_none() && is_last);
                     if oldest.is_some_and(|oldest| out.blocking_send(oldest).is_err()) {
-                        return Ok(());
+                        return Ok(None);
                     }
                 }
                 Read::End(id, end) => latest.end(id, end),
                 Read::Entry(_) | Read::Nothing => {}
             }
         }
-        for entry in latest.entries {
-            if out.blocking_send(entry).is_err() {
-                return Ok(());
-            }
-        }
-        if query.follow { self.follow(cursor, query, out) } else { Ok(()) }
+        Ok(Some((latest.entries, cursor)))
     }
 
     /// What happens from now on. A line of an allowed call waits a little for its end.
@@ -141,12 +172,12 @@ impl History {
                 };
                 let caller = |wanted: &String| *wanted == decision.caller || wanted == spiffe_id;
                 query.caller.as_ref().is_none_or(caller)
-                    && query.outcome.is_none_or(|outcome| outcome == decision.outcome)
+                    && query.outcome.is_none_or(|answer| answer == decision.answer())
                     && since.is_none_or(|since| decision.at >= since)
             }
             Entry::Refusals(refusals) => {
                 query.caller.is_none()
-                    && query.outcome != Some(Outcome::Allow)
+                    && query.outcome.is_none_or(|answer| answer == Answer::Deny)
                     && since.is_none_or(|since| refusals.at >= since)
             }
             Entry::Damage(_) => true,
@@ -165,7 +196,7 @@ impl History {
             Facts::Decision(facts) => Read::Entry(Entry::Decision(Box::new(self.decision(&record, facts)))),
             Facts::Completion(facts) => Read::End(facts.id, completion(facts)),
             Facts::Refusals(facts) => Read::Entry(Entry::Refusals(refusals(record.at, facts))),
-            Facts::Issuance(_) | Facts::Lifecycle(_) => Read::Nothing,
+            Facts::Issuance(_) | Facts::Lifecycle(_) | Facts::Administration(_) => Read::Nothing,
         }
     }
 
@@ -193,6 +224,8 @@ impl History {
             template: facts.template.to_owned(),
             risk: facts.risk,
             determining: facts.determining.iter().map(|id| (*id).to_owned()).collect(),
+            noted: facts.noted.iter().map(noted).collect(),
+            epoch: facts.epoch,
             revision: facts.revision.map(|revision| revision.to_string()),
             lane: record.lane.to_owned(),
             sequence: record.sequence,
@@ -280,6 +313,17 @@ fn completion(facts: &facts::Completion<'_>) -> Completion {
         duration_micros: facts.micros,
         request_bytes: facts.request_bytes,
         response_bytes: facts.response_bytes,
+        revision: facts.revision.map(|revision| revision.to_string()),
+        epoch: facts.epoch,
+    }
+}
+
+fn noted(facts: &facts::Noted<'_>) -> Noted {
+    Noted {
+        check: facts.check.to_owned(),
+        mode: facts.mode,
+        reason: facts.reason.to_owned(),
+        policy: facts.policy.to_owned(),
     }
 }
 

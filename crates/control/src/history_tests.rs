@@ -82,6 +82,8 @@ impl Fixture {
             reason,
             note: "",
             listener: "gateway",
+            noted: Vec::new(),
+            epoch: None,
             revision: None,
             source: None,
             protocol: Protocol::Http1,
@@ -97,6 +99,8 @@ impl Fixture {
 
     fn ended(&mut self, id: DecisionId) {
         self.append(Facts::Completion(facts::Completion {
+            revision: None,
+            epoch: None,
             id,
             status: Some(200),
             reason: "",
@@ -163,7 +167,7 @@ fn filters_hold_and_the_limit_keeps_the_latest() {
         [id(7, 1), id(9, 1)]
     );
     assert_eq!(ask(DecisionQuery { caller: Some(PAYMENTS.into()), limit: Some(1), ..Default::default() }), [id(8, 1)]);
-    let allowed = log.asked(&DecisionQuery { outcome: Some(Outcome::Allow), limit: Some(2), ..Default::default() });
+    let allowed = log.asked(&DecisionQuery { outcome: Some(Answer::Allow), limit: Some(2), ..Default::default() });
     assert_eq!(ids(&allowed), [id(3, 1), id(4, 1)]);
     let ended = |entry: &Entry| matches!(entry, Entry::Decision(decision) if decision.completion.is_some());
     assert!(allowed.iter().all(ended), "ends are joined although the decision moved in the window");

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use record::Lane;
 use thiserror::Error;
 use types::Recordable;
-use types::facts::{Facts, Issuance, Lifecycle};
+use types::facts::{Administration, Facts, Issuance, Lifecycle};
 
 /// Writes what is no request.
 pub struct Ledger {
@@ -46,6 +46,14 @@ impl Ledger {
     /// When the log is full or failing.
     pub fn lifecycle(&self, facts: &Lifecycle<'_>) -> Result<(), NotWritten> {
         self.write(Line(Facts::Lifecycle(facts.clone())))
+    }
+
+    /// Writes what an operator did, or was refused.
+    ///
+    /// # Errors
+    /// When the log is full or failing; then nothing may be done.
+    pub fn administration(&self, facts: &Administration<'_>) -> Result<(), NotWritten> {
+        self.write(Line(Facts::Administration(facts.clone())))
     }
 
     /// A writer that panicked left no half record behind: a record counts only when it is whole. So a poisoned lock is

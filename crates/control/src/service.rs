@@ -1,32 +1,39 @@
 //! Control's answers to operators.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use api::admin::{
-    Admin, Bundle, Counts, Decision, DecisionQuery, Decisions, Explanation, Failure, FailureCode, Impersonate,
-    Impersonated, ListenerStatus, PolicyNote, Status,
+    Access, Admin, Bundle, Count, CountQuery, Counts, Decision, DecisionQuery, Decisions, Explanation, Failure,
+    FailureCode, Finding, Health, Impersonate, Impersonated, ListenerStatus, LoginLink, MapDomain, Minute, Publication,
+    Publish, Restore, Revocation, Revoke, Rollback, Session, Status,
 };
-use api::issuance::{Issuance, IssueError, Svid};
+use api::issuance::{Issuance, IssueError};
 use arc_swap::ArcSwap;
-use policy::PolicyInfo;
-use tokio::sync::mpsc;
+use record::Log;
+use tokio::sync::{mpsc, watch};
 use trustdir::Revision;
 use types::facts::{self, Outcome};
-use types::{Clock, Label, Method, PolicyId, RevisionId, Timestamp, WorkloadId, limits, template::Segment};
+use types::{Clock, Label, Method, RevisionId, Timestamp, WorkloadId, limits, template::Segment};
 
-use crate::explain::{Context, explain};
+use crate::access;
+use crate::acts;
+use crate::counting::{Counter, Counting};
+use crate::explain::{Known, explain};
 use crate::history::{History, unreadable};
 use crate::ledger::Ledger;
+use crate::map::map;
 use crate::pem;
-use crate::store::Revisions;
-
-/// Issues a certificate in the name of a workload to the named operator, for a request in DER; recorded by the issuer.
-pub type Mint = dyn Fn(&WorkloadId, &str, &[u8]) -> Result<Svid, IssueError> + Send + Sync;
+use crate::roles::Roles;
+use crate::store::Store;
 
 /// How many entries wait for a slow reader.
 const WAITING: usize = 256;
+/// How many earlier revisions are kept compiled, for the next story of one of their decisions.
+const REMEMBERED: usize = 4;
 
 /// What control works with.
 pub struct Parts {
@@ -36,23 +43,31 @@ pub struct Parts {
     pub node: Label,
     /// The data directory.
     pub data: PathBuf,
+    /// The trust directory that the process was started with.
+    pub source: Option<PathBuf>,
     /// The Workload API's socket.
     pub workload_socket: PathBuf,
-    /// The decision log's directory.
-    pub log: PathBuf,
+    /// The decision log.
+    pub log: Arc<Log>,
     /// What was found when the log was opened.
     pub log_findings: Vec<String>,
-    /// The listeners as they were bound.
+    /// The listeners as they were bound; one without domains serves those of whatever revision is in force.
     pub listeners: Vec<ListenerStatus>,
+    /// Where the console is served.
+    pub console: Option<SocketAddr>,
     /// The revision in force.
     pub revision: Arc<ArcSwap<Revision>>,
-    /// The revisions that ever were.
-    pub revisions: Revisions,
+    /// What is held against whom.
+    pub signals: Arc<ArcSwap<signal::State>>,
+    /// Bumped after either of them was replaced.
+    pub changes: watch::Sender<u64>,
+    /// What must not be forgotten.
+    pub store: Arc<Store>,
     /// Where the roots come from.
     pub issuance: Arc<dyn Issuance>,
-    /// Issues to operators.
-    pub mint: Box<Mint>,
-    /// Where refusals of administrative acts are recorded.
+    /// The roles beside this one.
+    pub roles: Arc<dyn Roles>,
+    /// Where administrative acts are recorded.
     pub ledger: Arc<Ledger>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
@@ -60,23 +75,73 @@ pub struct Parts {
 
 /// The administrator of one process.
 pub struct Control {
-    parts: Parts,
+    pub(crate) parts: Parts,
+    pub(crate) counter: Counter,
+    /// Held for the whole of a publication: one after the other.
+    pub(crate) publishing: Mutex<()>,
+    /// Held while signals change, so that the store and what enforcers see go the same way.
+    pub(crate) signalling: Mutex<()>,
+    remembered: Mutex<Vec<Arc<Revision>>>,
+    draining: AtomicBool,
     started: Timestamp,
 }
 
 impl Control {
-    /// Ready to answer.
-    pub fn new(parts: Parts) -> Self {
-        let started = parts.clock.now();
-        Self { parts, started }
+    /// Ready to answer. Counting begins.
+    ///
+    /// # Errors
+    /// When the system gives no thread to count with.
+    pub fn new(parts: Parts) -> std::io::Result<Self> {
+        let counting = Counting {
+            log: parts.log.dir().to_owned(),
+            store: Arc::clone(&parts.store),
+            organisation: parts.revision.load().model().organisation.clone(),
+            plaintext: parts.listeners.iter().filter(|one| one.plaintext).map(|one| one.name.clone()).collect(),
+            clock: Arc::clone(&parts.clock),
+        };
+        Ok(Self {
+            counter: Counter::start(counting)?,
+            started: parts.clock.now(),
+            publishing: Mutex::default(),
+            signalling: Mutex::default(),
+            remembered: Mutex::default(),
+            draining: AtomicBool::new(false),
+            parts,
+        })
+    }
+
+    /// From now on it says that it is stopping.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) const fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// Tells enforcers that they must look again.
+    pub(crate) fn changed(&self) {
+        self.parts.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
     }
 
     fn history(&self) -> History {
         History {
-            dir: self.parts.log.clone(),
+            dir: self.parts.log.dir().to_owned(),
             organisation: self.parts.revision.load().model().organisation.clone(),
             clock: Arc::clone(&self.parts.clock),
         }
+    }
+
+    fn listeners(&self, revision: &Revision) -> Vec<ListenerStatus> {
+        let mut listeners = self.parts.listeners.clone();
+        for listener in listeners.iter_mut().filter(|listener| listener.domains.is_empty()) {
+            listener.domains = revision.domains().keys().map(Label::to_string).collect();
+        }
+        listeners
     }
 
     /// Judges the act; a refusal is recorded before it is told.
@@ -95,8 +160,7 @@ impl Control {
             selectors: "",
             via: operator,
         });
-        recorded
-            .map_err(|error| Failure::new(FailureCode::Unavailable, error.to_string(), "see the log of the process"))?;
+        recorded.map_err(|error| acts::not_recorded(&error))?;
         if spiffe_id.is_empty() {
             let hint = format!("the running revision {} has no such workload", revision.id().short());
             return Err(Failure::new(FailureCode::NotFound, format!("there is no workload `{workload}`"), hint));
@@ -112,25 +176,16 @@ impl Control {
         if current.id() == id {
             return Some(current);
         }
-        self.parts.revisions.load(id).inspect_err(|error| unknown.push(format!("{error}"))).ok()
-    }
-
-    /// A generated policy stands nowhere; the place that it was made from is named instead.
-    fn note(&self, info: &PolicyInfo, decision: &Decision, revision: RevisionId) -> PolicyNote {
-        let origin = origin(info, decision).map(|(path, key)| {
-            let line = self.parts.revisions.file(revision, &path).and_then(|text| line_of(&text, key));
-            (path, line)
-        });
-        let (path, line) = origin.map_or_else(|| (info.path.clone(), info.line), |(path, line)| (Some(path), line));
-        PolicyNote {
-            id: info.id.to_string(),
-            effect: info.effect.as_str().to_owned(),
-            reason: info.reason.clone(),
-            path,
-            line,
-            generated: info.generated,
-            source: info.text.clone(),
+        let remembered = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = remembered().iter().find(|known| known.id() == id).cloned();
+        if known.is_some() {
+            return known;
         }
+        let loaded = self.parts.store.load(id).inspect_err(|error| unknown.push(error.to_string())).ok()?;
+        let mut remembered = remembered();
+        remembered.insert(0, Arc::clone(&loaded));
+        remembered.truncate(REMEMBERED);
+        Some(loaded)
     }
 }
 
@@ -165,11 +220,12 @@ impl Admin for Control {
             started: self.started,
             revision: revision.id().to_string(),
             counts: counts(&revision),
-            listeners: self.parts.listeners.clone(),
+            listeners: self.listeners(&revision),
             hosts: hosts.collect::<BTreeMap<_, _>>(),
             paths: plain_paths(&revision),
             data: self.parts.data.display().to_string(),
             workload_socket: self.parts.workload_socket.display().to_string(),
+            console: self.parts.console,
             log_findings: self.parts.log_findings.clone(),
         }
     }
@@ -183,7 +239,7 @@ impl Admin for Control {
         })?;
         let revision = self.parts.revision.load();
         self.judge(&revision, operator, &workload)?;
-        let svid = (self.parts.mint)(&workload, operator, &csr).map_err(|error| not_issued(&error))?;
+        let svid = self.parts.roles.impersonate(&workload, operator, &csr).map_err(|error| not_issued(&error))?;
         Ok(Impersonated {
             spiffe_id: svid.spiffe_id.to_string(),
             chain: pem::certificates(&svid.chain_der),
@@ -198,11 +254,8 @@ impl Admin for Control {
         let most = limits::LISTED_DECISIONS.default_usize();
         if query.limit.is_some_and(|limit| limit > most) {
             let hint = "ask for all of a time instead, with --since and without --limit";
-            return Err(Failure::new(
-                FailureCode::BadRequest,
-                format!("at most {most} can be asked for by number"),
-                hint,
-            ));
+            let message = format!("at most {most} can be asked for by number");
+            return Err(Failure::new(FailureCode::BadRequest, message, hint));
         }
         let (sender, receiver) = mpsc::channel(WAITING);
         let (history, query) = (self.history(), query.clone());
@@ -221,18 +274,14 @@ impl Admin for Control {
 
     fn explain(&self, name: &str) -> Result<Explanation, Failure> {
         let decision = self.history().find(name)?;
-        let mut context = Context::default();
-        let current = self.parts.revision.load().id().to_string();
-        context.revision_in_force = decision.revision.as_ref().is_some_and(|id| *id == current);
-        if let Some(revision) = self.revision_of(&decision, &mut context.unknown) {
-            for id in &decision.determining {
-                match named(&revision, id) {
-                    Some(info) => context.policies.push(self.note(info, &decision, revision.id())),
-                    None => context.unknown.push(format!("the revision has no policy {id}")),
-                }
-            }
-        }
-        Ok(explain(decision, context))
+        let mut unknown = Vec::new();
+        let revision = self.revision_of(&decision, &mut unknown);
+        let id = revision.as_ref().map(|revision| revision.id());
+        let since = id.map(|id| self.parts.store.current_since(id, decision.at)).transpose();
+        let since = since.inspect_err(|error| unknown.push(error.to_string())).ok().flatten().flatten();
+        let in_force = id == Some(self.parts.revision.load().id());
+        let file = |path: &str| id.and_then(|id| self.parts.store.file(id, path));
+        Ok(explain(decision, Known { revision: revision.as_deref(), in_force, since, file: &file, unknown }))
     }
 
     fn bundle(&self, domain: &str) -> Result<Bundle, Failure> {
@@ -247,9 +296,83 @@ impl Admin for Control {
         })?;
         Ok(Bundle { trust_domain: name.to_string(), roots: pem::certificates(roots) })
     }
+
+    fn publish(&self, operator: &str, request: &Publish) -> Result<Publication, Failure> {
+        self.publish_files(operator, request)
+    }
+
+    fn rollback(&self, operator: &str, request: &Rollback) -> Result<Publication, Failure> {
+        self.roll_back(operator, request)
+    }
+
+    fn publications(&self, limit: usize) -> Result<Vec<Publication>, Failure> {
+        let limit = limit.min(limits::PUBLICATIONS_LISTED.default_usize());
+        self.parts.store.publications(limit).map_err(|error| acts::unavailable(&error))
+    }
+
+    fn revoke(&self, operator: &str, request: &Revoke) -> Result<Revocation, Failure> {
+        self.take_trust(operator, request)
+    }
+
+    fn restore(&self, operator: &str, request: &Restore) -> Result<Revocation, Failure> {
+        self.give_trust_back(operator, request)
+    }
+
+    fn revocations(&self) -> Result<Vec<Revocation>, Failure> {
+        self.held_against()
+    }
+
+    fn counts(&self, query: &CountQuery) -> Result<Vec<Count>, Failure> {
+        self.counted(query)
+    }
+
+    fn minutes(&self, query: &CountQuery) -> Result<Vec<Minute>, Failure> {
+        self.minute_by_minute(query)
+    }
+
+    fn who_can(&self, route: &str) -> Result<Vec<Access>, Failure> {
+        access::who_can(&self.parts.revision.load(), route)
+    }
+
+    fn what_can(&self, caller: &str) -> Result<Vec<Access>, Failure> {
+        access::what_can(&self.parts.revision.load(), caller)
+    }
+
+    fn map(&self) -> Vec<MapDomain> {
+        map(&self.parts.revision.load())
+    }
+
+    fn health(&self) -> Health {
+        self.how_it_is()
+    }
+
+    fn doctor(&self) -> Vec<Finding> {
+        self.examine()
+    }
+
+    fn metrics(&self) -> String {
+        self.figures()
+    }
+
+    fn login_link(&self, operator: &str) -> Result<LoginLink, Failure> {
+        self.new_link(operator)
+    }
+
+    fn log_in(&self, secret: &str) -> Result<Option<Session>, Failure> {
+        self.use_link(secret)
+    }
+
+    fn session(&self, secret: &str) -> Option<String> {
+        self.operator_of(secret)
+    }
+
+    fn log_out(&self, secret: &str) {
+        self.end_session(secret);
+    }
 }
 
-fn counts(revision: &Revision) -> Counts {
+/// What a revision holds, in numbers.
+pub(crate) fn counts(revision: &Revision) -> Counts {
     Counts {
         domains: revision.domains().len(),
         services: revision.services().len(),
@@ -266,33 +389,6 @@ fn not_issued(error: &IssueError) -> Failure {
         IssueError::BadRequest(_) => FailureCode::BadRequest,
     };
     Failure::new(code, error.to_string(), "")
-}
-
-/// A policy by the name that the record has.
-fn named<'a>(revision: &'a Revision, id: &str) -> Option<&'a PolicyInfo> {
-    let (scope, name) = id.split_once('/')?;
-    revision.policies().describe(&PolicyId::new(scope, name))
-}
-
-/// The file and the key that a generated policy was made from: the consent of the domain that is called, the consent of
-/// the caller's domain, or a requirement.
-fn origin(info: &PolicyInfo, decision: &Decision) -> Option<(String, &'static str)> {
-    let domain_of = |id: &str| id.split_once('/').map(|(domain, name)| (domain.to_owned(), name.to_owned()));
-    let (domain, name) = domain_of(info.id.as_str()).filter(|_| info.generated)?;
-    let (domain, key) = match name.split('.').nth(1) {
-        Some("calls") => (domain_of(&decision.caller)?.0, "calls"),
-        Some("accepts_from") => (domain, "accepts_from"),
-        _ => (domain, "requires"),
-    };
-    Some((format!("domains/{domain}/domain.yaml"), key))
-}
-
-/// The line of a key at the top of a YAML file, counted from 1. `None` where it is written in another way, or not at
-/// all because silence is what it says.
-fn line_of(text: &str, key: &str) -> Option<usize> {
-    let at =
-        text.lines().position(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':')))?;
-    at.checked_add(1)
 }
 
 #[cfg(test)]

@@ -1,132 +1,40 @@
 //! Tests of control's answers, over its socket as the command line asks.
 
 use std::path::Path;
-use std::sync::Mutex;
 
-use api::issuance::{Answer, Bundles};
-use record::{Cursor, Item, Log, LogConfig};
+use record::{Cursor, Item};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use trustdir::MemoryFiles;
 use types::facts::Facts;
-use types::{Selectors, SpiffeId, TrustDomain};
 
 use super::*;
+use crate::fixture::World;
 use crate::{AdminSocket, serve};
 
-#[test]
-fn the_line_of_a_key_is_found_at_the_top_level_only() {
-    let text = "domain: hr\n# calls: no\nservices:\n  calls: {}\ncalls :\n  a: [b/c]\n";
-    assert_eq!(line_of(text, "calls"), Some(5));
-    assert_eq!(line_of(text, "accepts_from"), None);
-}
-
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(1_795_425_242)
-    }
-}
-
-/// Roots of one domain; issues nothing by itself.
-struct Roots;
-
-fn refused<'a, T: Send + 'a>() -> Answer<'a, T> {
-    Box::pin(std::future::ready(Err(IssueError::Unavailable("control asks for roots only".to_owned()))))
-}
-
-impl Issuance for Roots {
-    fn entitled<'a>(&'a self, _: &'a Selectors) -> Answer<'a, Vec<SpiffeId>> {
-        refused()
-    }
-
-    fn mint_workload<'a>(&'a self, _: &'a Selectors, _: &'a SpiffeId, _: &'a [u8]) -> Answer<'a, Svid> {
-        refused()
-    }
-
-    fn mint_gateway<'a>(&'a self, _: &'a Label, _: &'a Label, _: &'a [u8]) -> Answer<'a, Svid> {
-        refused()
-    }
-
-    fn bundles(&self) -> Bundles {
-        let domain = TrustDomain::parse("shop.example.internal").unwrap();
-        Bundles { generation: 1, roots: [(domain, vec![vec![1, 2, 3]])].into() }
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        watch::Sender::new(0).subscribe()
-    }
-}
-
-const PERMIT: &str = r#"
-@id("local-impersonates-the-storefront")
-@reason("A test.")
-permit (principal == Operator::"local", action == Action::"impersonate", resource == Workload::"shop/storefront");
-"#;
-
-/// Workload, operator and request of each certificate that was issued.
-type Minted = Arc<Mutex<Vec<(String, String, Vec<u8>)>>>;
-
 struct Fixture {
-    dir: tempfile::TempDir,
+    world: World,
     finish: watch::Sender<bool>,
-    minted: Minted,
 }
 
-fn revision() -> Arc<Revision> {
-    let mut files: MemoryFiles = trustdir::starter(&TrustDomain::parse("example.internal").unwrap());
-    files.insert("admin.cedar", PERMIT);
-    let loaded = trustdir::load(&files);
-    loaded.revision.unwrap_or_else(|| panic!("{:?}", loaded.problems))
+impl Fixture {
+    fn dir(&self) -> &Path {
+        self.world.dir.path()
+    }
 }
 
 fn fixture() -> Fixture {
-    let dir = tempfile::tempdir().unwrap();
-    let clock: Arc<dyn Clock> = Arc::new(Still);
-    let log = dir.path().join("log");
-    let config = LogConfig {
-        max_bytes: 4 * 1024 * 1024,
-        segment_bytes: 64 * 1024,
-        ..LogConfig::new(&log, Label::parse("local").unwrap())
-    };
-    let opened = Log::open(config, Arc::clone(&clock)).unwrap();
-    let minted = Minted::default();
-    let record = Arc::clone(&minted);
-    let control = Control::new(Parts {
-        version: "0",
-        node: Label::parse("local").unwrap(),
-        data: dir.path().to_owned(),
-        workload_socket: dir.path().join("workload.sock"),
-        log,
-        log_findings: Vec::new(),
-        listeners: Vec::new(),
-        revision: Arc::new(ArcSwap::new(revision())),
-        revisions: Revisions::new(dir.path().join("revisions")),
-        issuance: Arc::new(Roots),
-        mint: Box::new(move |workload, operator, csr| {
-            record.lock().unwrap().push((workload.to_string(), operator.to_owned(), csr.to_vec()));
-            Ok(Svid {
-                spiffe_id: SpiffeId::parse("spiffe://shop.example.internal/storefront").unwrap(),
-                chain_der: vec![vec![7]],
-                not_before: Timestamp::default(),
-                not_after: Timestamp::from_seconds(300),
-                serial: "5c".to_owned(),
-            })
-        }),
-        ledger: Arc::new(Ledger::new(opened.lane("control").unwrap())),
-        clock,
-    });
-    let socket = AdminSocket::bind(&dir.path().join("admin.sock")).unwrap();
+    let world = World::new();
+    let socket = AdminSocket::bind(&world.dir.path().join("admin.sock")).unwrap();
     let (finish, finishing) = watch::channel(false);
-    tokio::spawn(serve(socket, Arc::new(control), finishing));
-    Fixture { dir, finish, minted }
+    let admin: Arc<dyn Admin> = world.control.clone();
+    tokio::spawn(serve(socket, admin, finishing));
+    Fixture { world, finish }
 }
 
 /// Status and body of one request.
 async fn ask(fixture: &Fixture, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
-    let mut stream = UnixStream::connect(fixture.dir.path().join("admin.sock")).await.unwrap();
+    let mut stream = UnixStream::connect(fixture.dir().join("admin.sock")).await.unwrap();
     let length = body.len();
     let request =
         format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
@@ -165,15 +73,15 @@ async fn impersonation_is_judged_and_a_refusal_is_on_record() {
     let fixture = fixture();
     let (status, answer) = ask(&fixture, "POST", "/v1/impersonate", &impersonation("shop/storefront")).await;
     assert_eq!((status, answer["via"].as_str()), (200, Some("local")), "{answer}");
-    let minted = fixture.minted.lock().unwrap().clone();
+    let minted = fixture.world.told.minted.lock().unwrap().clone();
     assert_eq!(minted, [("shop/storefront".to_owned(), "local".to_owned(), vec![1, 2, 3])]);
     let (status, answer) = ask(&fixture, "POST", "/v1/impersonate", &impersonation("shop/orders")).await;
     assert_eq!((status, answer["code"].as_str()), (403, Some("not-allowed")), "{answer}");
     let (status, answer) = ask(&fixture, "POST", "/v1/impersonate", &impersonation("shop/nobody")).await;
     assert_eq!((status, answer["code"].as_str()), (404, Some("not-found")), "{answer}");
-    assert_eq!(fixture.minted.lock().unwrap().len(), 1, "nothing was issued for what was refused");
+    assert_eq!(fixture.world.told.minted.lock().unwrap().len(), 1, "nothing was issued for what was refused");
     let spiffe_id = "spiffe://shop.example.internal/orders".to_owned();
-    assert_eq!(refusals(fixture.dir.path()), [(spiffe_id, "local".to_owned()), (String::new(), "local".to_owned())]);
+    assert_eq!(refusals(fixture.dir()), [(spiffe_id, "local".to_owned()), (String::new(), "local".to_owned())]);
 }
 
 #[tokio::test]
@@ -190,6 +98,17 @@ async fn what_cannot_be_read_is_refused_with_words() {
         ("GET", "/v1/decisions/what", "", 400),
         ("GET", "/v1/decisions/01a20790-3693-7102-8304-05060708a1c9", "", 404),
         ("GET", "/v1/bundles/hr", "", 404),
+        ("POST", "/v1/publications", "{}", 400),
+        ("POST", "/v1/publications", r#"{"files":{},"why":"","after":null,"x":1}"#, 400),
+        ("GET", "/v1/publications?limit=many", "", 400),
+        ("POST", "/v1/rollback", r#"{"revision":"ffffffffff","why":""}"#, 404),
+        ("POST", "/v1/revocations", r#"{"subject":"shop/storefront","reason":""}"#, 400),
+        ("POST", "/v1/revocations", r#"{"subject":"operator:local","reason":"x"}"#, 403),
+        ("POST", "/v1/restore", r#"{"subject":"shop/storefront","reason":""}"#, 404),
+        ("GET", "/v1/minutes", "", 400),
+        ("GET", "/v1/counts?since=yesterday", "", 400),
+        ("GET", "/v1/who-can", "", 400),
+        ("GET", "/v1/what-can?caller=shop/nobody", "", 404),
         ("GET", "/v2/status", "", 404),
         ("DELETE", "/v1/status", "", 405),
     ] {
@@ -214,7 +133,7 @@ async fn status_and_bundles_say_what_is_there() {
 #[tokio::test]
 async fn a_stream_that_follows_ends_in_order_with_the_service() {
     let fixture = fixture();
-    let mut stream = UnixStream::connect(fixture.dir.path().join("admin.sock")).await.unwrap();
+    let mut stream = UnixStream::connect(fixture.dir().join("admin.sock")).await.unwrap();
     stream.write_all(b"GET /v1/decisions?follow=true HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     let mut answer = vec![0; 15];
     stream.read_exact(&mut answer).await.unwrap();
@@ -222,4 +141,161 @@ async fn a_stream_that_follows_ends_in_order_with_the_service() {
     fixture.finish.send_replace(true);
     stream.read_to_end(&mut answer).await.unwrap();
     assert!(answer.ends_with(b"\r\n0\r\n\r\n"), "the last chunk: {:?}", String::from_utf8_lossy(&answer));
+}
+
+/// Every question has a route, and its answer is the type that the trait gives.
+#[tokio::test]
+async fn each_question_is_answered_over_the_socket() {
+    let fixture = fixture();
+    let since = 1_795_425_242_000_000_u64 - 60_000_000;
+    for path in [
+        "/v1/publications?limit=3".to_owned(),
+        "/v1/revocations".to_owned(),
+        format!("/v1/counts?since={since}"),
+        format!("/v1/minutes?since={since}"),
+        "/v1/who-can?route=shop/orders%20GET%20/orders".to_owned(),
+        "/v1/what-can?caller=shop/storefront".to_owned(),
+        "/v1/map".to_owned(),
+        "/v1/doctor".to_owned(),
+    ] {
+        let (status, answer) = ask(&fixture, "GET", &path, "").await;
+        assert!(status == 200 && answer.is_array(), "{path}: {status} {answer}");
+    }
+    let (status, health) = ask(&fixture, "GET", "/v1/health", "").await;
+    assert_eq!((status, health["ready"].as_bool()), (200, Some(true)), "{health}");
+    let revocation = r#"{"subject":"shop/storefront","reason":"it was stolen","seconds":60}"#;
+    let (status, answer) = ask(&fixture, "POST", "/v1/revocations", revocation).await;
+    assert_eq!((status, answer["epoch"].as_u64()), (200, Some(1)), "{answer}");
+    let restore = r#"{"subject":"shop/storefront","reason":"found again"}"#;
+    let (status, answer) = ask(&fixture, "POST", "/v1/restore", restore).await;
+    assert_eq!((status, answer["epoch"].as_u64()), (200, Some(2)), "{answer}");
+    let (status, link) = ask(&fixture, "POST", "/v1/login-links", "null").await;
+    assert!(status == 200 && link["url"].as_str().unwrap().starts_with("http://127.0.0.1:8441/login#"), "{link}");
+}
+
+#[test]
+fn a_link_works_once_and_for_ten_minutes_and_its_session_for_twelve_hours() {
+    let world = World::new();
+    let admin = world.admin();
+    let link = admin.login_link("local").unwrap();
+    let (address, secret) = link.url.split_once('#').unwrap();
+    assert_eq!(address, "http://127.0.0.1:8441/login");
+    assert!(secret.len() == 43 && secret.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+    let session = admin.log_in(secret).unwrap().unwrap();
+    assert_eq!(session.operator, "local");
+    assert_eq!(admin.session(&session.secret).as_deref(), Some("local"));
+    assert_eq!(admin.log_in(secret).unwrap(), None, "it works once");
+    assert_eq!(admin.session(secret), None, "a link is no session");
+    for wrong in ["", "x", &"x".repeat(100_000)] {
+        assert_eq!(admin.log_in(wrong).unwrap(), None);
+        assert_eq!(admin.session(wrong), None);
+    }
+    let late = admin.login_link("local").unwrap();
+    world.clock.advance(601);
+    assert_eq!(admin.log_in(late.url.split_once('#').unwrap().1).unwrap(), None, "after ten minutes");
+    world.clock.advance(12 * 3_600 - 602);
+    assert_eq!(admin.session(&session.secret).as_deref(), Some("local"));
+    world.clock.advance(2);
+    assert_eq!(admin.session(&session.secret), None, "after twelve hours");
+    // neither secret stands in the store or in the record, and both acts do
+    let acts = world.acts();
+    assert_eq!(acts.iter().filter(|act| act.starts_with("login allow")).count(), 3, "{acts:?}");
+    let mut kept = acts.join("\n").into_bytes();
+    for file in ["control.db", "control.db-wal"] {
+        kept.extend(std::fs::read(world.dir.path().join(file)).unwrap_or_default());
+    }
+    for secret in [secret, &session.secret] {
+        assert!(!kept.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()), "a secret was kept");
+    }
+}
+
+#[test]
+fn a_session_that_is_ended_is_over_also_after_a_restart() {
+    let world = World::new();
+    let link = world.admin().login_link("local").unwrap();
+    let session = world.admin().log_in(link.url.split_once('#').unwrap().1).unwrap().unwrap();
+    let world = world.restart();
+    assert_eq!(world.admin().session(&session.secret).as_deref(), Some("local"), "it survives a restart");
+    world.admin().log_out(&session.secret);
+    assert_eq!(world.admin().session(&session.secret), None);
+    assert!(world.admin().login_link("nobody").is_err(), "who has no permit gets no link");
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong_and_says_what_is_good() {
+    let world = World::new();
+    let find = |subject: &str| {
+        let found = world.admin().doctor().into_iter().filter(|finding| finding.subject == subject);
+        found.map(|finding| (finding.severity, finding.message)).collect::<Vec<_>>()
+    };
+    use api::admin::Severity::{Good, Problem, Warning};
+    assert_eq!(find("store")[0].0, Good);
+    assert!(matches!(&find("decision log")[..], [(Good, message)] if message.contains("of 16 MiB are free")));
+    assert_eq!(find("certificates")[0].0, Good);
+    let ends = |seconds: u64, is_root: bool| crate::Certificate {
+        name: "the root of shop".to_owned(),
+        domain: "shop".to_owned(),
+        is_root,
+        not_after: world.clock.now().plus_seconds(seconds),
+    };
+    *world.told.certificates.lock().unwrap() = vec![ends(86_400, true), ends(86_400, false), ends(0, false)];
+    let found = find("certificates");
+    assert_eq!(found.iter().map(|(severity, _)| *severity).collect::<Vec<_>>(), [Problem, Warning], "{found:?}");
+    let health = world.admin().health();
+    assert!(!health.ready && health.problems[0].contains("ended on"), "{health:?}");
+    let revoke = Revoke { subject: "shop/storefront".into(), reason: "x".into(), seconds: Some(60) };
+    world.admin().revoke("local", &revoke).unwrap();
+    assert_eq!(find("revocations").iter().map(|(severity, _)| *severity).collect::<Vec<_>>(), [Warning, Good]);
+    assert!(find("plaintext listener old")[0].1.contains("nobody called without TLS"));
+    // a store that somebody moved away takes nothing that would be found again
+    std::fs::remove_file(world.dir.path().join("control.db")).unwrap();
+    assert_eq!(find("store")[0].0, Problem);
+}
+
+#[test]
+fn the_doctor_says_that_the_directory_differs_from_what_runs() {
+    let mut world = World::new();
+    let source = tempfile::tempdir().unwrap();
+    let write = |files: &trustdir::MemoryFiles| {
+        for (path, content) in files.iter() {
+            let path = source.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+    };
+    Arc::get_mut(&mut world.control).unwrap().parts.source = Some(source.path().to_owned());
+    let said = || {
+        let found = world.admin().doctor().into_iter().find(|finding| finding.subject == "trust directory");
+        found.map(|finding| (finding.message, finding.hint)).unwrap()
+    };
+    write(&crate::fixture::files());
+    assert!(said().0.ends_with("is what runs"), "{:?}", said());
+    write(&crate::fixture::commented("another"));
+    assert!(said().0.contains("differs") && said().1.starts_with("countersign publish "), "{:?}", said());
+    std::fs::write(source.path().join("countersign.yaml"), "nonsense: 1\n").unwrap();
+    assert!(said().0.contains("does not validate") && said().1.starts_with("countersign check "), "{:?}", said());
+    // and what was published from it is what its files are
+    write(&crate::fixture::commented("another"));
+    let texts = crate::texts(source.path()).unwrap();
+    let why = String::new();
+    world.admin().publish("local", &Publish { files: texts, why, after: None }).unwrap();
+    assert!(said().0.ends_with("is what runs"), "{:?}", said());
+}
+
+#[test]
+fn what_is_stopping_says_so() {
+    let world = World::new();
+    assert!(world.admin().health().ready);
+    world.control.drain();
+    assert!(world.admin().health().problems[0].contains("stopping"));
+}
+
+#[test]
+fn figures_are_there_before_anything_happened() {
+    let text = World::new().admin().metrics();
+    for name in ["countersign_ready 1\n", "countersign_signals_epoch 0\n", "countersign_log_refused_records_total 0\n"]
+    {
+        assert!(text.contains(name), "{text}");
+    }
+    crate::metrics::tests::parse(&text);
 }

@@ -20,6 +20,7 @@ pub(crate) struct Facts {
     pub spiffe_id: SpiffeId,
     pub serial: String,
     pub sha256: [u8; 32],
+    pub key_sha256: [u8; 32],
     pub not_before: Timestamp,
     pub not_after: Timestamp,
     pub via: Option<String>,
@@ -44,6 +45,11 @@ impl VerifiedPeer {
     /// SHA-256 of the leaf's DER.
     pub fn sha256(&self) -> &[u8; 32] {
         &self.0.sha256
+    }
+
+    /// SHA-256 of the leaf's public key: of its DER `SubjectPublicKeyInfo`.
+    pub fn key_sha256(&self) -> &[u8; 32] {
+        &self.0.key_sha256
     }
 
     /// First moment of validity.

@@ -91,17 +91,22 @@ pub(crate) fn validity(certificate: &Certificate<'_>) -> (Timestamp, Timestamp) 
 
 fn facts(leaf: &Certificate<'_>, spiffe_id: SpiffeId) -> Facts {
     let (not_before, not_after) = validity(leaf);
-    let mut sha256 = [0; 32];
-    sha256.copy_from_slice(digest::digest(&digest::SHA256, leaf.der).as_ref());
     Facts {
         spiffe_id,
         serial: serial(leaf.x509.raw_serial()),
-        sha256,
+        sha256: sha256(leaf.der),
+        key_sha256: sha256(leaf.x509.public_key().raw),
         not_before,
         not_after,
         via: leaf.via.map(str::to_owned),
         dns: leaf.names.dns.iter().map(|name| (*name).into()).collect(),
     }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    sha256
 }
 
 /// Lower-case hexadecimal without the zero byte that DER puts before a high bit.

@@ -97,6 +97,11 @@ impl Authority {
         &self.root_der
     }
 
+    /// The root's last moment of validity.
+    pub const fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
     /// Signs a leaf by the rules of X509-SVID (XS-1 to XS-4), never beyond the root's own life.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use api::issuance::{Answer, Bundles, Issuance, IssueError, Svid};
 use tokio::sync::watch;
-use types::{Clock, Label, Selectors, SpiffeId, TrustDomain, WorkloadId};
+use types::{Clock, Label, Selectors, SpiffeId, Timestamp, TrustDomain, WorkloadId};
 
 use crate::authority::{Authority, Order};
 use crate::error::OpenError;
@@ -39,6 +39,8 @@ struct State {
     registrations: Registrations,
     /// Registered workloads by SPIFFE ID.
     workloads: BTreeMap<SpiffeId, WorkloadId>,
+    /// What is held against whom.
+    signals: Arc<signal::State>,
 }
 
 impl Issuer {
@@ -96,6 +98,22 @@ impl Issuer {
             state.registrations = registrations;
             true
         });
+    }
+
+    /// Nothing is issued from here on to whose SPIFFE ID is revoked there; whoever renews learns it at once. Certificates
+    /// that were issued before are the enforcers' to refuse.
+    pub fn set_signals(&self, signals: Arc<signal::State>) {
+        self.change(|state| {
+            let changed = state.signals != signals;
+            state.signals = signals;
+            changed
+        });
+    }
+
+    /// The end of each domain's root.
+    pub fn roots_end(&self) -> Vec<(Label, Timestamp)> {
+        let held = self.snapshot();
+        held.authorities.iter().map(|(domain, authority)| (domain.clone(), authority.not_after())).collect()
     }
 
     /// An SVID with which an operator speaks as a workload for five minutes. Whether the operator may is the caller's
@@ -159,7 +177,8 @@ impl Issuer {
         order: &Order<'_>,
         csr_der: &[u8],
     ) -> Result<Svid, IssueError> {
-        let signed = request::public_key(csr_der).and_then(|key| {
+        let signed = state.not_revoked(order.id, self.clock.now()).and_then(|()| {
+            let key = request::public_key(csr_der)?;
             let authority = state.authorities.get(domain);
             let authority =
                 authority.ok_or_else(|| unavailable(format!("the key of domain `{domain}` is not held")))?;
@@ -177,10 +196,17 @@ impl Issuer {
         let recognised = held.filter(|(_, workload)| {
             state.registration(workload).is_some_and(|registration| recognises(registration, selectors))
         });
-        let ids: Vec<SpiffeId> = recognised.map(|(id, _)| id.clone()).collect();
+        let now = self.clock.now();
+        let (ids, revoked): (Vec<SpiffeId>, Vec<SpiffeId>) =
+            recognised.map(|(id, _)| id.clone()).partition(|id| state.not_revoked(id, now).is_ok());
         if ids.is_empty() {
-            let asked = Asked { spiffe_id: "", selectors: &selectors.to_string(), via: "" };
-            self.book.refuse(&asked, IssueError::NotEntitled("no workload is recognised".to_owned()));
+            let attested = selectors.to_string();
+            let asked = |spiffe_id| Asked { spiffe_id, selectors: &attested, via: "" };
+            let why = |why: &str| IssueError::NotEntitled(why.to_owned());
+            match revoked.first() {
+                None => self.book.refuse(&asked(""), why("no workload is recognised")),
+                Some(id) => self.book.refuse(&asked(id.as_str()), why("it is revoked")),
+            };
         }
         ids
     }
@@ -218,6 +244,13 @@ impl Issuer {
 impl State {
     fn registration(&self, workload: &WorkloadId) -> Option<&WorkloadRegistration> {
         self.registrations.workloads.get(workload)
+    }
+
+    fn not_revoked(&self, id: &SpiffeId, now: Timestamp) -> Result<(), IssueError> {
+        match self.signals.revoked_id(id, now) {
+            None => Ok(()),
+            Some(_) => Err(IssueError::NotEntitled(format!("`{id}` is revoked"))),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use rcgen::{CertificateParams, KeyPair, SanType};
 use rustls_pki_types::CertificateDer;
 use tempfile::TempDir;
 use testkit::{LeafPlan, ManualClock};
-use types::{Clock as _, Host, Label, PathRule, Selectors, SpiffeId, TrustDomain, UnixRule, WorkloadId};
+use types::{Clock as _, Host, Label, PathRule, Selectors, SpiffeId, Timestamp, TrustDomain, UnixRule, WorkloadId};
 
 use crate::*;
 
@@ -405,4 +405,43 @@ fn an_authority_of_testkit_is_not_ours() {
     let roots = issuer.bundles().roots.into_iter();
     let bundles: BundleSet = roots.map(|(domain, roots)| Bundle::from_der(domain, roots).unwrap()).collect();
     assert!(verify(&[CertificateDer::from(leaf.chain[0].as_slice())], &bundles, world.clock.now()).is_err());
+}
+
+/// What is held against a SPIFFE ID until a moment.
+fn held_against(id: &str, until: Option<Timestamp>) -> Arc<signal::State> {
+    let organisation = TrustDomain::parse("acme.internal").unwrap();
+    let revocation = signal::Revocation {
+        subject: signal::Subject::parse(id, &organisation).unwrap(),
+        reason: "a test".to_owned(),
+        operator: "local".to_owned(),
+        at: Timestamp::default(),
+        until,
+        epoch: 1,
+    };
+    Arc::new(signal::State::new(1, [revocation]))
+}
+
+#[test]
+fn nothing_is_issued_to_who_is_revoked_and_it_is_on_record() {
+    let world = World::new();
+    let issuer = world.open(&["finance"]).unwrap();
+    issuer.set_registrations(registrations());
+    mint(&issuer).unwrap();
+    let mut changes = issuer.changes();
+    changes.mark_unchanged();
+    issuer.set_signals(held_against(PAYMENTS, None));
+    assert!(changes.has_changed().unwrap(), "whoever renews must learn it");
+    let refused = mint(&issuer).unwrap_err();
+    assert!(matches!(&refused, IssueError::NotEntitled(why) if why.ends_with("is revoked")), "{refused}");
+    assert_eq!(now(issuer.entitled(&payments())).unwrap(), []);
+    let workload = "finance/payments".parse().unwrap();
+    assert!(issuer.mint_impersonation(&workload, "local", &csr()).is_err(), "not in its name either");
+    let records = world.records.lock().unwrap().clone();
+    let refusals = records.iter().filter(|line| line.starts_with("deny") && line.contains("revoked"));
+    assert_eq!(refusals.count(), 3, "{records:?}");
+    // what has ended, and what was lifted, holds no longer
+    issuer.set_signals(held_against(PAYMENTS, Some(Timestamp::from_seconds(1))));
+    mint(&issuer).unwrap();
+    issuer.set_signals(held_against("finance/other", None));
+    mint(&issuer).unwrap();
 }

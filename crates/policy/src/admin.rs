@@ -1,46 +1,102 @@
-//! Administrative acts, judged by `admin.cedar`. Without that file nothing is allowed.
+//! Administrative acts, judged by `admin.cedar` and the one permit that is always there: what the local operator may.
 
 use cedar_policy::{Context, EntityId, EntityUid};
 use types::{Reason, WorkloadId};
 
 use crate::entities::uid_of;
-use crate::judge::{Answer, Verdict, request};
+use crate::judge::{Verdict, request};
 use crate::policies::Policies;
 
-impl Policies {
-    /// Whether an operator may be issued a certificate of a workload. `operator` is the name in `Operator::"NAME"`;
-    /// `local` is the user who owns the data directory.
-    pub fn may_impersonate(&self, operator: &str, workload: &WorkloadId) -> Verdict {
-        let Some(set) = &self.admin else {
-            let note = "there is no admin.cedar, so nobody may impersonate".to_owned();
-            return Verdict::deny(Reason::PolicyNoPermit, Vec::new(), note);
-        };
-        let Some(resource) = self.uids.workloads.get(workload) else {
-            let note = format!("{workload} is not a workload of this revision");
-            return Verdict::deny(Reason::IdentityUnknownWorkload, Vec::new(), note);
-        };
-        let principal = EntityUid::from_type_name_and_id(self.operator.clone(), EntityId::new(operator));
-        let asked = uid_of("Action", "impersonate")
-            .and_then(|action| request(&principal, &action, resource, Context::empty()))
-            .map(|request| self.ask(set, &request));
-        match asked {
-            Err(note) => Verdict::broken(note),
-            Ok(Answer::Broken(failures)) => Verdict::failed(failures),
-            Ok(Answer::Allowed(permits)) => Verdict::allow(permits),
-            Ok(Answer::Denied(forbids)) => denied(workload, forbids.into_iter().map(|(_, id)| id).collect()),
+/// An act of an operator.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Act<'a> {
+    /// To be issued a short-lived certificate of a workload.
+    Impersonate(&'a WorkloadId),
+    /// To make a trust directory the current revision.
+    Publish,
+    /// To make an earlier revision current again.
+    Rollback,
+    /// To take trust away; from a workload where the subject is its SPIFFE ID.
+    Revoke(Option<&'a WorkloadId>),
+    /// To give trust back, as with [`Self::Revoke`].
+    Restore(Option<&'a WorkloadId>),
+    /// To use the console.
+    Login,
+}
+
+impl<'a> Act<'a> {
+    /// The acts that the local operator may without a permit.
+    pub(crate) const BY_DEFAULT: [Self; 5] =
+        [Self::Publish, Self::Rollback, Self::Revoke(None), Self::Restore(None), Self::Login];
+
+    /// The action in `admin.cedar`, and the word in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Impersonate(_) => "impersonate",
+            Self::Publish => "publish",
+            Self::Rollback => "rollback",
+            Self::Revoke(_) => "revoke",
+            Self::Restore(_) => "restore",
+            Self::Login => "login",
+        }
+    }
+
+    /// The workload that it is about; otherwise it is about the organisation.
+    const fn workload(self) -> Option<&'a WorkloadId> {
+        match self {
+            Self::Impersonate(workload) => Some(workload),
+            Self::Revoke(workload) | Self::Restore(workload) => workload,
+            Self::Publish | Self::Rollback | Self::Login => None,
         }
     }
 }
 
-fn denied(workload: &WorkloadId, forbids: Vec<types::PolicyId>) -> Verdict {
-    match forbids.first() {
-        None => {
-            let note = format!("admin.cedar permits this operator no impersonation of {workload}");
-            Verdict::deny(Reason::PolicyNoPermit, forbids, note)
+impl Policies {
+    /// Whether an operator may do something. `operator` is the name in `Operator::"NAME"`; `local` is the user who owns the
+    /// data directory, who may do everything but impersonate unless `admin.cedar` forbids it. No mode relaxes this, and a
+    /// policy that cannot be evaluated denies.
+    pub fn may(&self, operator: &str, act: Act<'_>) -> Verdict {
+        let resource = match act.workload().map(|workload| (workload, self.uids.workloads.get(workload))) {
+            None => &self.uids.organisation,
+            Some((_, Some(workload))) => workload,
+            Some((workload, None)) => {
+                let note = format!("{workload} is not a workload of this revision");
+                return Verdict::deny(Reason::IdentityUnknownWorkload, Vec::new(), note);
+            }
+        };
+        let principal = EntityUid::from_type_name_and_id(self.operator.clone(), EntityId::new(operator));
+        let asked = uid_of("Action", act.as_str())
+            .and_then(|action| request(&principal, &action, resource, Context::empty()))
+            .and_then(|request| self.ask(&self.admin, &self.admin.policies, &request));
+        match asked {
+            Err(note) => Verdict::broken(note),
+            Ok(asked) if !asked.failures.is_empty() => {
+                let failures = asked.failures.iter().map(|(known, words)| (&known.id, words.as_str()));
+                Verdict::failed(&failures.collect::<Vec<_>>())
+            }
+            Ok(asked) => {
+                let matched = asked.matched.into_iter().map(|known| known.id.clone()).collect();
+                if asked.allowed { Verdict::allow(matched) } else { denied(operator, act, matched) }
+            }
         }
-        Some(first) => {
+    }
+
+    /// Whether an operator may be issued a certificate of a workload: [`Self::may`] with [`Act::Impersonate`].
+    pub fn may_impersonate(&self, operator: &str, workload: &WorkloadId) -> Verdict {
+        self.may(operator, Act::Impersonate(workload))
+    }
+}
+
+fn denied(operator: &str, act: Act<'_>, forbids: Vec<types::PolicyId>) -> Verdict {
+    match (forbids.first(), act.workload()) {
+        (Some(first), _) => {
             let note = format!("{first} forbids it");
             Verdict::deny(Reason::PolicyForbidden, forbids, note)
+        }
+        (None, workload) => {
+            let about = workload.map(|workload| format!(" {workload}")).unwrap_or_default();
+            let note = format!("admin.cedar permits operator `{operator}` no `{}`{about}", act.as_str());
+            Verdict::deny(Reason::PolicyNoPermit, forbids, note)
         }
     }
 }

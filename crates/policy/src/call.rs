@@ -7,13 +7,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use identity::VerifiedPeer;
-use types::facts::{Caller, Decision, Facts, Outcome, Peer, Protocol};
-use types::{
-    CanonicalRequest, DecisionId, Host, PolicyId, Reason, Recordable, RevisionId, SpiffeId, Timestamp, WorkloadId,
-    limits,
-};
+use signal::Cleared;
+use types::facts::Protocol;
+use types::{CanonicalRequest, DecisionId, Host, Reason, RevisionId, Timestamp, WorkloadId};
 
 use crate::model::{Model, Route, Service};
+use crate::modes::Noted;
+
+mod refused;
+
+pub(crate) use refused::facts_of_situated;
+pub use refused::{Reached, Refused};
 
 /// A request, or a connection on which none came to be, that a listener took. It proves nothing yet.
 #[derive(Clone, Debug)]
@@ -32,11 +36,30 @@ pub struct Accepted {
     pub protocol: Protocol,
 }
 
-/// A request whose caller is proven.
+/// Who calls. A caller that presents something which does not verify is neither: it is refused.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// Proven by a certificate.
+    Verified(VerifiedPeer),
+    /// Nobody: no certificate was presented, where one may be left out.
+    Unidentified,
+}
+
+impl Caller {
+    /// The verified peer; `None` for nobody.
+    pub const fn peer(&self) -> Option<&VerifiedPeer> {
+        match self {
+            Self::Verified(peer) => Some(peer),
+            Self::Unidentified => None,
+        }
+    }
+}
+
+/// A request whose caller is proven, or known to be nobody.
 #[derive(Clone, Debug)]
 pub struct Identified {
     accepted: Accepted,
-    peer: VerifiedPeer,
+    caller: Caller,
 }
 
 /// A request that means one thing.
@@ -51,15 +74,18 @@ pub struct Parsed {
 pub struct Routed {
     parsed: Parsed,
     revision: RevisionId,
-    workload: WorkloadId,
+    workload: Option<WorkloadId>,
     service: Arc<Service>,
     route: Arc<Route>,
+    unlisted: Option<Noted>,
 }
 
 /// A request with everything known that policies may ask for.
 #[derive(Clone, Debug)]
 pub struct Situated {
     routed: Routed,
+    epoch: u64,
+    cleared: bool,
     risk: u8,
 }
 
@@ -72,11 +98,17 @@ impl Accepted {
     pub fn identified(self, peer: VerifiedPeer) -> Result<Identified, Refused> {
         let valid = (peer.not_before().seconds()..=peer.not_after().seconds()).contains(&self.at.seconds());
         if valid {
-            return Ok(Identified { accepted: self, peer });
+            return Ok(Identified { accepted: self, caller: Caller::Verified(peer) });
         }
         let note = format!("the certificate is valid from {} to {}", peer.not_before(), peer.not_after());
         let claimed = peer.spiffe_id().clone();
         Err(Refused::new(self, Reason::IdentityExpired, note).with_claimed(claimed))
+    }
+
+    /// Goes on with a caller that presented no certificate, not with one whose certificate was refused. Whether nobody may
+    /// call is for `requires.identity` to say, when the call is judged.
+    pub const fn unidentified(self) -> Identified {
+        Identified { accepted: self, caller: Caller::Unidentified }
     }
 }
 
@@ -91,19 +123,26 @@ impl Identified {
         &self.accepted
     }
 
-    /// The verified peer.
-    pub const fn peer(&self) -> &VerifiedPeer {
-        &self.peer
+    /// Who calls.
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The verified peer; `None` for nobody.
+    pub const fn peer(&self) -> Option<&VerifiedPeer> {
+        self.caller.peer()
     }
 }
 
 impl Parsed {
-    /// Joins the service and route that the revision gives for this request, and finds the caller among the revision's
-    /// workloads.
+    /// Joins the service and route that the revision gives for this request, and finds a verified caller among the
+    /// revision's workloads. The pseudo-route of a service that does not list the request is noted where the domain
+    /// relaxes `routes.unlisted`.
     ///
     /// # Errors
-    /// `identity.unknown-workload` and `identity.not-a-caller`, see [`Model::workload_of`]; `policy.error` when the
-    /// route is not one of the service and the request's method, which no router may hand in.
+    /// `identity.unknown-workload` and `identity.not-a-caller`, see [`Model::workload_of`]; `route.unlisted` where that is
+    /// enforced; `policy.error` when the route is not one of the service and the request's method, which no router may
+    /// hand in.
     pub fn routed(
         self,
         revision: RevisionId,
@@ -111,10 +150,11 @@ impl Parsed {
         service: Arc<Service>,
         route: Arc<Route>,
     ) -> Result<Routed, Refused> {
-        let workload = match model.workload_of(self.identified.peer.spiffe_id()) {
-            Ok(workload) => workload,
-            Err(reason) => {
-                let note = format!("the certificate names {}", self.identified.peer.spiffe_id());
+        let workload = match self.identified.peer().map(|peer| (peer, model.workload_of(peer.spiffe_id()))) {
+            None => None,
+            Some((_, Ok(workload))) => Some(workload),
+            Some((peer, Err(reason))) => {
+                let note = format!("the certificate names {}", peer.spiffe_id());
                 return Err(Refused::new(self, reason, note).with_revision(revision));
             }
         };
@@ -123,7 +163,10 @@ impl Parsed {
             let note = format!("route {} does not belong to this request of {}", route.id, service.id);
             return Err(Refused::new(self, Reason::PolicyError, note).with_revision(revision));
         }
-        Ok(Routed { parsed: self, revision, workload, service, route })
+        match model.unlisted(&route.id) {
+            Ok(unlisted) => Ok(Routed { parsed: self, revision, workload, service, route, unlisted }),
+            Err(reason) => Err(Refused::new(self, reason, "").with_revision(revision)),
+        }
     }
 
     /// The state before.
@@ -143,9 +186,11 @@ impl Parsed {
 }
 
 impl Routed {
-    /// Joins the risk, 0 to 100; more counts as 100.
-    pub fn situated(self, risk: u8) -> Situated {
-        Situated { routed: self, risk: risk.min(100) }
+    /// Joins the proof that nothing is held against this very caller, and the risk, 0 to 100; more counts as 100. A proof
+    /// about somebody else is none: the call is refused when it is judged.
+    pub fn situated(self, cleared: Cleared, risk: u8) -> Situated {
+        let about_it = cleared.is_about(self.parsed.identified.peer());
+        Situated { epoch: cleared.epoch(), cleared: about_it, risk: risk.min(100), routed: self }
     }
 
     /// The state before.
@@ -163,9 +208,14 @@ impl Routed {
         self.revision
     }
 
-    /// The caller.
-    pub const fn workload(&self) -> &WorkloadId {
-        &self.workload
+    /// The caller; `None` for nobody.
+    pub const fn workload(&self) -> Option<&WorkloadId> {
+        self.workload.as_ref()
+    }
+
+    /// The refusal that a relaxed `routes.unlisted` leaves at a note.
+    pub(crate) const fn unlisted(&self) -> Option<&Noted> {
+        self.unlisted.as_ref()
     }
 
     /// The called service.
@@ -190,9 +240,14 @@ impl Situated {
         self.routed.accepted()
     }
 
-    /// The verified peer.
-    pub const fn peer(&self) -> &VerifiedPeer {
-        &self.routed.parsed.identified.peer
+    /// Who calls.
+    pub const fn caller(&self) -> &Caller {
+        &self.routed.parsed.identified.caller
+    }
+
+    /// The verified peer; `None` for nobody.
+    pub const fn peer(&self) -> Option<&VerifiedPeer> {
+        self.caller().peer()
     }
 
     /// The canonical request.
@@ -204,179 +259,14 @@ impl Situated {
     pub const fn risk(&self) -> u8 {
         self.risk
     }
-}
 
-/// How far a refused call got.
-#[derive(Clone, Debug)]
-pub enum Reached {
-    /// To the door.
-    Accepted(Accepted),
-    /// To a proven caller.
-    Identified(Identified),
-    /// To one canonical form.
-    Parsed(Parsed),
-    /// To a service and route.
-    Routed(Routed),
-    /// To the judge.
-    Situated(Situated),
-}
-
-macro_rules! reached_from {
-    ($($state:ident)*) => { $(
-        impl From<$state> for Reached {
-            fn from(state: $state) -> Self {
-                Self::$state(state)
-            }
-        }
-    )* };
-}
-reached_from!(Accepted Identified Parsed Routed Situated);
-
-impl Reached {
-    /// The state at the door, which every call has.
-    pub const fn accepted(&self) -> &Accepted {
-        match self {
-            Self::Accepted(accepted) => accepted,
-            Self::Identified(identified) => &identified.accepted,
-            Self::Parsed(parsed) => parsed.accepted(),
-            Self::Routed(routed) => routed.accepted(),
-            Self::Situated(situated) => situated.accepted(),
-        }
-    }
-}
-
-/// A refused call with its reason: what is recorded and answered. One pointer in size.
-#[derive(Clone, Debug)]
-pub struct Refused(Box<Refusal>);
-
-#[derive(Clone, Debug)]
-struct Refusal {
-    reached: Reached,
-    reason: Reason,
-    note: String,
-    determining: Vec<PolicyId>,
-    claimed: Option<SpiffeId>,
-    revision: Option<RevisionId>,
-}
-
-impl Refused {
-    /// A refusal. The note is for the operator, without secrets or personal data, and is cut at `note_bytes`.
-    pub fn new(reached: impl Into<Reached>, reason: Reason, note: impl Into<String>) -> Self {
-        let mut note = note.into();
-        note.truncate(note.floor_char_boundary(limits::NOTE_BYTES.default_usize()));
-        let reached = reached.into();
-        Self(Box::new(Refusal { reached, reason, note, determining: Vec::new(), claimed: None, revision: None }))
+    /// The epoch of the signals that were held against the caller.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
-    /// Adds the SPIFFE ID that a refused certificate claimed.
-    #[must_use]
-    pub fn with_claimed(mut self, claimed: SpiffeId) -> Self {
-        self.0.claimed = Some(claimed);
-        self
+    /// Whether the signals were asked about this caller.
+    pub(crate) const fn is_cleared(&self) -> bool {
+        self.cleared
     }
-
-    /// Adds the revision in which nothing was found for a call that was not routed.
-    #[must_use]
-    pub fn with_revision(mut self, revision: RevisionId) -> Self {
-        self.0.revision = Some(revision);
-        self
-    }
-
-    pub(crate) fn with_determining(mut self, determining: Vec<PolicyId>) -> Self {
-        self.0.determining = determining;
-        self
-    }
-
-    /// How far the call got.
-    pub const fn reached(&self) -> &Reached {
-        &self.0.reached
-    }
-
-    /// Why it was refused.
-    pub const fn reason(&self) -> Reason {
-        self.0.reason
-    }
-
-    /// What the operator should know beyond the reason.
-    pub fn note(&self) -> &str {
-        &self.0.note
-    }
-
-    /// The policies that decided; empty where no policy was asked or none permits.
-    pub fn determining(&self) -> &[PolicyId] {
-        &self.0.determining
-    }
-}
-
-impl Recordable for Refused {
-    fn facts(&self) -> Facts<'_> {
-        let refusal = &*self.0;
-        let mut decision = match &refusal.reached {
-            Reached::Accepted(accepted) => facts_of_accepted(accepted, Outcome::Deny),
-            Reached::Identified(identified) => facts_of_identified(identified, Outcome::Deny),
-            Reached::Parsed(parsed) => facts_of_parsed(parsed, Outcome::Deny),
-            Reached::Routed(routed) => facts_of_routed(routed, Outcome::Deny),
-            Reached::Situated(situated) => facts_of_situated(situated, Outcome::Deny),
-        };
-        decision.reason = refusal.reason.code();
-        decision.note = &refusal.note;
-        decision.revision = decision.revision.or(refusal.revision);
-        decision.determining = refusal.determining.iter().map(PolicyId::as_str).collect();
-        if let (Caller::Unidentified { claimed }, Some(id)) = (&mut decision.caller, &refusal.claimed) {
-            *claimed = id.as_str();
-        }
-        Facts::Decision(decision)
-    }
-}
-
-fn facts_of_accepted(accepted: &Accepted, outcome: Outcome) -> Decision<'_> {
-    Decision {
-        id: accepted.id,
-        outcome,
-        reason: "",
-        note: "",
-        listener: &accepted.listener,
-        revision: None,
-        source: Some(accepted.source),
-        protocol: accepted.protocol,
-        caller: Caller::Unidentified { claimed: "" },
-        host: accepted.server_name.as_ref().map_or("", Host::as_str),
-        service: "",
-        method: "",
-        template: "",
-        risk: None,
-        determining: Vec::new(),
-    }
-}
-
-fn facts_of_identified(identified: &Identified, outcome: Outcome) -> Decision<'_> {
-    let peer = &identified.peer;
-    let caller = Caller::Verified(Peer {
-        spiffe_id: peer.spiffe_id().as_str(),
-        serial: peer.serial(),
-        sha256: *peer.sha256(),
-        not_before: peer.not_before(),
-        not_after: peer.not_after(),
-        via: peer.via().unwrap_or_default(),
-    });
-    Decision { caller, ..facts_of_accepted(&identified.accepted, outcome) }
-}
-
-fn facts_of_parsed(parsed: &Parsed, outcome: Outcome) -> Decision<'_> {
-    let method = parsed.request.method().as_str();
-    Decision { method, host: parsed.request.host().as_str(), ..facts_of_identified(&parsed.identified, outcome) }
-}
-
-fn facts_of_routed(routed: &Routed, outcome: Outcome) -> Decision<'_> {
-    Decision {
-        revision: Some(routed.revision),
-        service: routed.service.name(),
-        template: routed.route.id.call().map_or("*", |(_, template)| template.as_str()),
-        ..facts_of_parsed(&routed.parsed, outcome)
-    }
-}
-
-/// The facts of a call that came to be judged.
-pub(crate) fn facts_of_situated(situated: &Situated, outcome: Outcome) -> Decision<'_> {
-    Decision { risk: Some(situated.risk), ..facts_of_routed(&situated.routed, outcome) }
 }

@@ -1,8 +1,9 @@
 //! Checks of a policy's scope that Cedar cannot make: it does not know which entities exist and how they relate.
 
-use types::{Label, ServiceId, WorkloadId};
+use types::{Label, Mode, ServiceId, WorkloadId};
 
 use crate::consent;
+use crate::lost::Lost;
 use crate::model::{Model, Service};
 use crate::policies::PolicyEffect;
 use crate::problem::Problem;
@@ -10,14 +11,14 @@ use crate::scope::{Scope, Slot};
 use crate::source::{Owner, SourcePolicy};
 
 /// Checks the scope of a policy.
-pub(crate) fn scope(model: &Model, owner: Owner<'_>, policy: &SourcePolicy, problems: &mut Vec<Problem>) {
+pub(crate) fn scope(model: &Model, lost: &Lost, owner: Owner<'_>, policy: &SourcePolicy, problems: &mut Vec<Problem>) {
     let scope = Scope::of(&policy.policy);
     if owner != Owner::Admin {
         problems.extend(contradicting_method(model, policy, &scope));
     }
     let permits = PolicyEffect::from(policy.policy.effect()) == PolicyEffect::Permit;
     if let (Owner::Domain(domain), true) = (owner, permits) {
-        problems.extend(without_consent(model, domain, policy, &scope));
+        problems.extend(without_consent(model, lost, domain, policy, &scope));
     }
 }
 
@@ -37,18 +38,24 @@ fn contradicting_method(model: &Model, policy: &SourcePolicy, scope: &Scope) -> 
 }
 
 /// A permit for callers of another domain whose calls are refused for want of consent whatever the permit says.
-fn without_consent(model: &Model, domain: &Label, policy: &SourcePolicy, scope: &Scope) -> Option<Problem> {
+fn without_consent(
+    model: &Model,
+    lost: &Lost,
+    domain: &Label,
+    policy: &SourcePolicy,
+    scope: &Scope,
+) -> Option<Problem> {
     let entity = scope.principal.entity()?;
     let callers = callers(model, &entity.type_name().to_string(), entity.id().unescaped())?;
-    if callers.domain == *domain {
+    if callers.domain == *domain || lost.may_consent(domain, &callers.domain) {
         return None;
     }
     let services: Vec<_> = services(model, domain, &scope.resource).collect();
     if services.is_empty() || services.iter().any(|service| callers.have_consent(model, &service.id)) {
         return None;
     }
-    let message =
-        format!("`{}` never allows anything: both sides' consent is missing for every call it names", policy.id);
+    let who = if policy.is_named { format!("`{}`", policy.id) } else { "the policy".to_owned() };
+    let message = format!("{who} never allows anything: both sides' consent is missing for every call it names");
     let place = policy.place_of(&format!("{}::\"{}\"", entity.type_name(), entity.id().unescaped()));
     let problem = Problem::warning("cedar.never-allows", &policy.path, message).at(place);
     let from = &callers.domain;
@@ -68,7 +75,10 @@ impl Callers {
             Some(workload) => consent::consumer_calls(model, workload, service),
             None => consent::any_calls(model, &self.domain, service),
         };
-        consumer && consent::provider_accepts(model, &self.domain, service)
+        // A side that does not enforce its consent lets the call pass.
+        let relaxed = |domain| model.modes(domain).is_some_and(|modes| modes.consent < Mode::Enforce);
+        (consumer || relaxed(&self.domain))
+            && (consent::provider_accepts(model, &self.domain, service) || relaxed(service.domain()))
     }
 }
 

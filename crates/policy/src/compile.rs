@@ -8,31 +8,44 @@ use cedar_policy::{Authorizer, Effect, PolicySet, Schema, ValidationMode, Valida
 use types::{Label, PolicyId};
 
 use crate::generate::{self, Generated};
+use crate::lost::Lost;
 use crate::model::{Domain, Model};
-use crate::policies::{Known, Policies, PolicyInfo, Set, Tier};
+use crate::modes::{self, CONSENT, IDENTITY, Modes, PERMIT, Relaxation};
+use crate::policies::{Known, Policies, PolicyInfo, PolicyNames, Relaxed, Set, Tier};
 use crate::problem::{Problem, Severity};
 use crate::scope::Scope;
-use crate::source::{self, Owner, SourceFile, SourcePolicy, Sources};
+use crate::source::{self, Owner, SourceFile, SourcePolicy, Sources, Written};
 use crate::{admin_schema, check, consent, entities, literal, schema};
 
 /// The policies of all files, by owner.
 struct Read<'s> {
-    guardrails: Vec<SourcePolicy>,
-    domains: BTreeMap<&'s Label, Vec<SourcePolicy>>,
-    admin: Option<Vec<SourcePolicy>>,
+    guardrails: Written,
+    domains: BTreeMap<&'s Label, Written>,
+    admin: Option<Written>,
+}
+
+impl<'s> Read<'s> {
+    fn owners(&self) -> impl Iterator<Item = (Owner<'s>, &Written)> {
+        let domains = self.domains.iter().map(|(name, written)| (Owner::Domain(name), written));
+        let admin = self.admin.iter().map(|written| (Owner::Admin, written));
+        core::iter::once((Owner::Guardrails, &self.guardrails)).chain(domains).chain(admin)
+    }
 }
 
 /// The stack that compiling runs on. Measured on an unoptimised build: 64 nested brackets take 4 MiB and a chain of 1,000
 /// operators 16 MiB, which are the limits `cedar_depth` and `cedar_operators`. Only what is used is ever backed by memory.
 const STACK_BYTES: usize = 64 << 20;
 
-/// What is wrong with the files by themselves: syntax, templates, annotations, names used twice, a permit among the
-/// guardrails. For when no model could be made; [`compile`] finds the same and more.
-pub fn check_syntax(sources: &Sources) -> Vec<Problem> {
+/// What is wrong with the policies of a directory that cannot be compiled, because something of what they speak about is
+/// `lost`; and their names. Finds everything that [`compile`] would find, but for problems that would vanish with the loss.
+pub fn check_incomplete(model: &Model, sources: &Sources, lost: &Lost) -> (PolicyNames, Vec<Problem>) {
     stacker::grow(STACK_BYTES, || {
         let mut problems = Vec::new();
-        read(sources, &mut problems);
-        sorted(problems)
+        let read = read(sources, &mut problems);
+        if let Err(words) = check_read(model, &read, lost, &mut problems) {
+            problems.push(internal(words));
+        }
+        (names(model, &read, lost), sorted(problems))
     })
 }
 
@@ -46,15 +59,37 @@ fn compile_with_room(model: &Arc<Model>, sources: &Sources) -> (Option<Policies>
     let mut problems = Vec::new();
     let read = read(sources, &mut problems);
     refuse_unknown_domains(model, sources, &mut problems);
-    let policies = match build(model, &read, &mut problems) {
-        Ok(policies) => policies,
-        Err(words) => {
-            problems.push(Problem::error("cedar.internal", "countersign.yaml", words));
-            return (None, sorted(problems));
-        }
-    };
+    let checked = check_read(model, &read, &Lost::default(), &mut problems);
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
-    ((!failed).then_some(policies), sorted(problems))
+    let built = checked.and_then(|schema| if failed { Ok(None) } else { build(model, &read, &schema).map(Some) });
+    let policies = built.unwrap_or_else(|words| {
+        problems.push(internal(words));
+        None
+    });
+    (policies, sorted(problems))
+}
+
+/// Words for a fault of ours.
+fn internal(words: String) -> Problem {
+    Problem::error("cedar.internal", "countersign.yaml", words)
+}
+
+/// The names of all policies, and of which owners some could not be read.
+fn names(model: &Model, read: &Read<'_>, lost: &Lost) -> PolicyNames {
+    let callers = consent::all_callers(model);
+    let generated = model.domains.values().flat_map(|domain| generate::policies(model, &callers, domain));
+    let written = read.owners().flat_map(|(_, written)| &written.policies).filter(|policy| policy.is_named);
+    let unread = read.owners().filter(|(_, written)| !written.names_are_whole);
+    let unread = unread.map(|(owner, _)| (owner.scope().to_owned(), owner == Owner::Admin));
+    PolicyNames {
+        known: generated
+            .chain([generate::local_operator()])
+            .map(|policy| (policy.id, policy.effect.into()))
+            .chain(written.map(|policy| (policy.id.clone(), policy.policy.effect().into())))
+            .collect(),
+        lost: unread.chain(lost.names.iter().map(|domain| (domain.to_string(), true))).collect(),
+        any_lost: lost.policies || lost.domains || !lost.owners.is_empty(),
+    }
 }
 
 fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
@@ -64,7 +99,7 @@ fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
 
 fn read<'s>(sources: &'s Sources, problems: &mut Vec<Problem>) -> Read<'s> {
     let guardrails = read_files(Owner::Guardrails, &sources.guardrails, problems);
-    for permit in guardrails.iter().filter(|policy| policy.policy.effect() == Effect::Permit) {
+    for permit in guardrails.policies.iter().filter(|policy| policy.policy.effect() == Effect::Permit) {
         let problem = Problem::error("cedar.guardrail-permit", &permit.path, "a guardrail cannot permit");
         let problem = problem.at(permit.span.clone());
         problems.push(problem.hint("guardrails only forbid; write the permit in the domain that is called"));
@@ -77,24 +112,30 @@ fn read<'s>(sources: &'s Sources, problems: &mut Vec<Problem>) -> Read<'s> {
     }
 }
 
-fn read_files(owner: Owner<'_>, files: &[SourceFile], problems: &mut Vec<Problem>) -> Vec<SourcePolicy> {
+fn read_files(owner: Owner<'_>, files: &[SourceFile], problems: &mut Vec<Problem>) -> Written {
     let mut places: HashMap<PolicyId, String> = HashMap::new();
-    let mut unique = Vec::new();
-    for policy in files.iter().flat_map(|file| source::read(owner, file, problems)).collect::<Vec<_>>() {
+    let mut all = Written { policies: Vec::new(), names_are_whole: true };
+    for file in files {
+        let written = source::read(owner, file, problems);
+        all.names_are_whole &= written.names_are_whole;
+        all.policies.extend(written.policies);
+    }
+    for policy in &mut all.policies {
         let here = format!("{}:{}", policy.path, policy.line);
         match places.get(&policy.id) {
             None => {
                 places.insert(policy.id.clone(), here);
-                unique.push(policy);
             }
             Some(first) => {
                 let message = format!("the id of `{}` is used twice", policy.id);
                 let problem = Problem::error("cedar.duplicate-id", &policy.path, message).at(policy.place_of("@id"));
                 problems.push(problem.hint(format!("the first is at {first}")));
+                policy.unname(owner);
+                all.names_are_whole = false;
             }
         }
     }
-    unique
+    all
 }
 
 fn refuse_unknown_domains(model: &Model, sources: &Sources, problems: &mut Vec<Problem>) {
@@ -108,36 +149,65 @@ fn refuse_unknown_domains(model: &Model, sources: &Sources, problems: &mut Vec<P
     }
 }
 
-/// Checks what was read against the model and joins it. Problems of the files go to `problems`.
+/// Checks what was read against the model. Problems of the files go to `problems`.
 ///
 /// # Errors
-/// Words for a fault of ours: a schema, entity or generated policy that Cedar does not take.
-fn build(model: &Arc<Model>, read: &Read<'_>, problems: &mut Vec<Problem>) -> Result<Policies, String> {
+/// Words for a fault of ours: a schema that Cedar does not take.
+fn check_read(model: &Model, read: &Read<'_>, lost: &Lost, problems: &mut Vec<Problem>) -> Result<Schema, String> {
     let schema = parse_schema(&schema(model))?;
     let validator = Validator::new(schema.clone());
     let admin_validator = Validator::new(parse_schema(admin_schema())?);
-    let (entities, uids) = entities::build(model, &schema)?;
-    check_written(model, Owner::Guardrails, &read.guardrails, &validator, problems);
-    for (name, written) in &read.domains {
-        check_written(model, Owner::Domain(name), written, &validator, problems);
+    for (owner, written) in read.owners() {
+        let validator = if owner == Owner::Admin { &admin_validator } else { &validator };
+        check_written(model, lost, owner, &written.policies, validator, problems);
     }
-    let admin = read.admin.as_deref();
-    check_written(model, Owner::Admin, admin.unwrap_or_default(), &admin_validator, problems);
+    Ok(schema)
+}
 
+/// Joins what was read and has no error.
+///
+/// # Errors
+/// Words for a fault of ours: an entity or generated policy that Cedar does not take.
+fn build(model: &Arc<Model>, read: &Read<'_>, schema: &Schema) -> Result<Policies, String> {
+    let validator = Validator::new(schema.clone());
+    let (entities, uids) = entities::build(model, schema)?;
     let callers = consent::all_callers(model);
     let mut infos = BTreeMap::new();
     let mut domains = BTreeMap::new();
     for domain in model.domains.values() {
-        let own = read.domains.get(&domain.name).map(Vec::as_slice).unwrap_or_default();
+        let own = read.domains.get(&domain.name).into_iter().flat_map(|written| &written.policies);
         let generated = generate::policies(model, &callers, domain);
-        let set = join(own.iter().chain(&read.guardrails), &generated, &mut infos)?;
+        let set = join(&domain.modes, own.chain(&read.guardrails.policies), &generated, &mut infos)?;
         refuse_invalid_generated(domain, &generated, &set, &validator)?;
         domains.insert(domain.name.clone(), set);
     }
-    let admin = admin.map(|written| join(written.iter(), &[], &mut infos)).transpose()?;
+    let admin = read.admin.iter().flat_map(|written| &written.policies);
+    let admin = join(&Modes::default(), admin, &[generate::local_operator()], &mut infos)?;
+    let consumers = model.domains.values();
+    let consumers = consumers.filter_map(|domain| Some((domain.name.clone(), consent_of(domain)?))).collect();
     let operator = "Operator".parse().map_err(|error| format!("entity type Operator: {error}"))?;
     let (model, authorizer) = (Arc::clone(model), Authorizer::new());
-    Ok(Policies { model, authorizer, entities, uids, domains, admin, operator, infos })
+    Ok(Policies { model, authorizer, entities, uids, domains, consumers, admin, operator, infos })
+}
+
+/// What relaxes a domain's consent to what its own workloads call.
+fn consent_of(domain: &Domain) -> Option<Relaxation> {
+    Relaxation::of(CONSENT, domain.modes.consent)
+}
+
+/// What relaxes a policy in a domain of these modes.
+fn relaxed(modes: &Modes, tier: Tier, id: &PolicyId) -> Option<Relaxed> {
+    match tier {
+        Tier::Provider => Relaxation::of(CONSENT, modes.consent).map(Relaxed::from),
+        Tier::Consumer => None,
+        Tier::Requires => Relaxation::of(IDENTITY, modes.identity).map(Relaxed::from),
+        Tier::Permit => Relaxation::of(PERMIT, modes.permit).map(Relaxed::from),
+        Tier::Written => {
+            let own = modes.of_policy(id);
+            let relaxation = Relaxation::of(&modes::policy_check(id), own.mode)?;
+            Some(Relaxed { relaxation, enforce_for: own.enforce_for })
+        }
+    }
 }
 
 fn parse_schema(text: &str) -> Result<Schema, String> {
@@ -148,14 +218,15 @@ fn parse_schema(text: &str) -> Result<Schema, String> {
 /// Everything that is checked of a written policy once it can be read.
 fn check_written(
     model: &Model,
+    lost: &Lost,
     owner: Owner<'_>,
     written: &[SourcePolicy],
     validator: &Validator,
     problems: &mut Vec<Problem>,
 ) {
     for policy in written {
-        literal::check(model, owner, policy, problems);
-        check::scope(model, owner, policy, problems);
+        literal::check(model, lost, owner, policy, problems);
+        check::scope(model, lost, owner, policy, problems);
     }
     let set = match PolicySet::from_policies(written.iter().map(|policy| policy.policy.clone())) {
         Ok(set) => set,
@@ -188,17 +259,23 @@ fn validation(severity: Severity, policy: Option<&SourcePolicy>, error: &Detaile
 
 /// Makes one set of written and generated policies.
 fn join<'p>(
+    modes: &Modes,
     written: impl Iterator<Item = &'p SourcePolicy>,
     generated: &[Generated],
     infos: &mut BTreeMap<PolicyId, PolicyInfo>,
 ) -> Result<Set, String> {
-    let mut set = Set::default();
+    let mut set = Set { permit: Relaxation::of(PERMIT, modes.permit), ..Set::default() };
     let mut add = |id: &PolicyId, tier: Tier, policy: cedar_policy::Policy| {
-        set.known.insert(policy.id().clone(), Known { id: id.clone(), tier });
-        if policy.effect() == Effect::Permit {
-            set.permits.push((id.clone(), Scope::of(&policy)));
+        let words = |error| format!("{id}: {error}");
+        let is_written = tier == Tier::Written;
+        let tier = if policy.effect() == Effect::Permit { Tier::Permit } else { tier };
+        set.known.insert(policy.id().clone(), Known { id: id.clone(), tier, relaxed: relaxed(modes, tier, id) });
+        if tier == Tier::Permit {
+            // What opens some routes to everyone is near to no call of another one.
+            set.permits.extend(is_written.then(|| (id.clone(), Scope::of(&policy))));
+            set.only_permits.add(policy.clone()).map_err(words)?;
         }
-        set.policies.add(policy).map_err(|error| format!("{id}: {error}"))
+        set.policies.add(policy).map_err(words)
     };
     for policy in written {
         add(&policy.id, Tier::Written, policy.policy.clone())?;
@@ -206,7 +283,7 @@ fn join<'p>(
     }
     for policy in generated {
         let parsed = policy.policy()?;
-        infos.insert(policy.id.clone(), generated_info(policy, parsed.effect()));
+        infos.insert(policy.id.clone(), generated_info(policy));
         add(&policy.id, policy.tier, parsed)?;
     }
     set.permits.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -225,11 +302,11 @@ fn written_info(policy: &SourcePolicy) -> PolicyInfo {
     }
 }
 
-fn generated_info(policy: &Generated, effect: Effect) -> PolicyInfo {
+fn generated_info(policy: &Generated) -> PolicyInfo {
     PolicyInfo {
         id: policy.id.clone(),
         reason: policy.reason.clone(),
-        effect: effect.into(),
+        effect: policy.effect.into(),
         path: None,
         line: None,
         text: policy.text.clone(),

@@ -13,6 +13,7 @@ pub(crate) struct Uids {
     pub(crate) workloads: HashMap<WorkloadId, EntityUid>,
     pub(crate) routes: HashMap<RouteId, EntityUid>,
     pub(crate) nobody: EntityUid,
+    pub(crate) organisation: EntityUid,
     actions: Vec<(Method, EntityUid)>,
 }
 
@@ -70,6 +71,7 @@ pub(crate) fn build(model: &Model, schema: &Schema) -> Result<(Entities, Uids), 
         workloads: HashMap::new(),
         routes: HashMap::new(),
         nobody: uid_of("Unidentified", NOBODY)?,
+        organisation: uid_of("Organisation", model.organisation.as_str())?,
         actions: Vec::new(),
     };
     for method in Method::ALL {
@@ -111,7 +113,7 @@ fn add_service(
     let attributes = HashMap::from([("sensitivity".to_owned(), long(service.sensitivity.level()))]);
     let parents = HashSet::from([uid(&types.domain, &domain.name)]);
     entities.push(Entity::new(me.clone(), attributes, parents).map_err(|error| format!("{}: {error}", service.id))?);
-    for route in service.all_routes() {
+    for route in service.judged_routes() {
         let id = uid(&types.route, &route.id);
         let entity = Entity::new(id.clone(), route_attributes(route), HashSet::from([me.clone()]));
         entities.push(entity.map_err(|error| format!("{}: {error}", route.id))?);

@@ -2,12 +2,14 @@
 //! explained in one way (DESIGN section 4).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use cedar_policy::Policy;
+use cedar_policy::{Effect, Policy};
 use types::{PolicyId, ServiceId, WorkloadId};
 
+use crate::admin::Act;
 use crate::consent;
-use crate::model::{Domain, Model, Service};
+use crate::model::{Domain, Model, Route, Service};
 use crate::policies::Tier;
 
 /// The callers from other domains by service.
@@ -17,6 +19,7 @@ type Callers<'m> = BTreeMap<&'m ServiceId, Vec<WorkloadId>>;
 pub(crate) struct Generated {
     pub(crate) id: PolicyId,
     pub(crate) tier: Tier,
+    pub(crate) effect: Effect,
     pub(crate) reason: String,
     pub(crate) text: String,
 }
@@ -34,22 +37,48 @@ impl Generated {
 
 /// The generated policies of a domain. `callers` is [`consent::all_callers`].
 pub(crate) fn policies(model: &Model, callers: &Callers<'_>, domain: &Domain) -> Vec<Generated> {
-    let consent = domain.services.values().flat_map(|service| {
+    let of_services = domain.services.values().flat_map(|service| {
         let callers = callers.get(&service.id).map(Vec::as_slice).unwrap_or_default();
-        [provider(model, domain, service), consumer(domain, service, callers)]
+        let consent = [provider(model, domain, service), consumer(domain, service, callers)];
+        consent.into_iter().chain(open(domain, service))
     });
-    core::iter::once(identity(domain)).chain(consent).collect()
+    core::iter::once(identity(domain)).chain(of_services).collect()
 }
 
 fn generated(domain: &Domain, tier: Tier, name: &str, reason: String, rule: &str) -> Generated {
     let text = format!("@id(\"{name}\")\n@reason(\"{reason}\")\n{rule}\n");
-    Generated { id: PolicyId::new(domain.name.as_str(), name), tier, reason, text }
+    let effect = if tier == Tier::Permit { Effect::Permit } else { Effect::Forbid };
+    Generated { id: PolicyId::new(domain.name.as_str(), name), tier, effect, reason, text }
 }
 
 fn identity(domain: &Domain) -> Generated {
     let reason = format!("{} requires a verified identity", domain.name);
-    let rule = format!("forbid (principal is Unidentified, action, resource in Domain::\"{}\");", domain.name);
+    let open: Vec<_> = domain.services.values().flat_map(|service| service.open_routes()).collect();
+    let unless = if open.is_empty() { String::new() } else { format!("\nunless {{ {} }}", is_one_of(&open)) };
+    let rule = format!("forbid (principal is Unidentified, action, resource in Domain::\"{}\"){unless};", domain.name);
     generated(domain, Tier::Requires, "requires.identity", reason, &rule)
+}
+
+/// The routes that anyone may call.
+fn open(domain: &Domain, service: &Service) -> Option<Generated> {
+    let open: Vec<_> = service.open_routes().collect();
+    let name = service.id.name();
+    let calls = open.iter().filter_map(|route| route.id.call());
+    let calls: Vec<_> = calls.map(|(method, template)| format!("{method} {template}")).collect();
+    let reason = format!("{name} opens {} to everyone", consent::list(&calls));
+    let rule = format!(
+        "permit (principal, action, resource in Service::\"{}\")\nwhen {{ {} }};",
+        service.name(),
+        is_one_of(&open)
+    );
+    let id = format!("insecure_open.{name}");
+    (!open.is_empty()).then(|| generated(domain, Tier::Permit, &id, reason, &rule))
+}
+
+/// The condition that the call is for one of these routes.
+fn is_one_of(routes: &[&Arc<Route>]) -> String {
+    let routes: Vec<_> = routes.iter().map(|route| format!("Route::\"{}\"", route.id)).collect();
+    format!("[{}].contains(resource)", routes.join(", "))
 }
 
 /// The provider's side: `accepts_from`, with the own domain implied.
@@ -78,7 +107,23 @@ fn consumer(domain: &Domain, service: &Service, callers: &[WorkloadId]) -> Gener
     generated(domain, Tier::Consumer, &format!("consent.calls.{name}"), reason, &rule)
 }
 
+/// Forbids the calls of a service that lack consent, but for the routes that are open to everyone.
 fn forbid_unless(service: &Service, consent: &str) -> String {
+    let open: Vec<_> = service.open_routes().collect();
+    let open = if open.is_empty() { String::new() } else { format!(" || {}", is_one_of(&open)) };
     let service = service.name();
-    format!("forbid (principal is Workload, action, resource in Service::\"{service}\")\nunless {{ {consent} }};")
+    format!("forbid (principal is Workload, action, resource in Service::\"{service}\")\nunless {{ {consent}{open} }};")
+}
+
+/// What `Operator::"local"` may without being permitted it in `admin.cedar`, which can forbid it all the same: everything
+/// but to pass for a workload. The owner of the data directory could do so with the files in it anyway.
+pub(crate) fn local_operator() -> Generated {
+    let reason = "the owner of the data directory administers it".to_owned();
+    let actions: Vec<_> = Act::BY_DEFAULT.iter().map(|act| format!("Action::\"{}\"", act.as_str())).collect();
+    let name = "admin.default.local";
+    let text = format!(
+        "@id(\"{name}\")\n@reason(\"{reason}\")\npermit (principal == Operator::\"local\", action in [{}], resource);\n",
+        actions.join(", ")
+    );
+    Generated { id: PolicyId::new("org", name), tier: Tier::Permit, effect: Effect::Permit, reason, text }
 }

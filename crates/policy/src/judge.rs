@@ -2,15 +2,17 @@
 
 use std::net::IpAddr;
 
-use cedar_policy::{AuthorizationError, Context, Decision, EntityUid, Request, Response};
+use cedar_policy::{Context, EntityUid, Request};
+use signal::Cleared;
 use types::facts::Outcome;
-use types::{Method, PolicyId, Reason, Timestamp, WorkloadId, limits};
+use types::{Method, Mode, PolicyId, Reason, Timestamp, WorkloadId, limits};
 
 use crate::call::{Refused, Situated};
+use crate::context;
 use crate::model::Route;
+use crate::modes::{self, Noted, PERMIT};
 use crate::permit::Permit;
-use crate::policies::{Policies, Set, Tier};
-use crate::{context, note};
+use crate::policies::Policies;
 
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,11 +52,18 @@ pub struct Verdict {
     pub determining: Vec<PolicyId>,
     /// What the operator should know beyond the reason.
     pub note: String,
+    /// The refusals of relaxed checks, in the order of the request's life.
+    pub noted: Vec<Noted>,
 }
 
 impl Verdict {
     pub(crate) const fn deny(reason: Reason, determining: Vec<PolicyId>, note: String) -> Self {
-        Self { outcome: Outcome::Deny, reason: Some(reason), determining, note }
+        Self { outcome: Outcome::Deny, reason: Some(reason), determining, note, noted: Vec::new() }
+    }
+
+    /// The first refusal that the caller is spared only because its check is in shadow: what makes an allow a would-deny.
+    pub fn would_deny(&self) -> Option<&Noted> {
+        self.noted.iter().find(|noted| self.outcome == Outcome::Allow && noted.mode() == Mode::Shadow)
     }
 
     /// INVARIANT: an allow names at least one permit; Cedar never allows without one, and we do not rely on that.
@@ -62,14 +71,23 @@ impl Verdict {
         if permits.is_empty() {
             return Self::broken("the policies allowed without naming a permit".to_owned());
         }
-        Self { outcome: Outcome::Allow, reason: None, determining: permits, note: String::new() }
+        Self { outcome: Outcome::Allow, reason: None, determining: permits, note: String::new(), noted: Vec::new() }
+    }
+
+    /// A call that no policy permits and that passes all the same.
+    ///
+    /// INVARIANT: an allow without a permit has the noted refusal of a relaxed `permit`.
+    pub(crate) fn tolerate(noted: &[Noted]) -> Self {
+        if noted.iter().any(|noted| noted.check() == PERMIT) {
+            return Self { outcome: Outcome::Allow, reason: None, ..Self::broken(String::new()) };
+        }
+        Self::broken("nothing permits the call and nothing relaxes that".to_owned())
     }
 
     /// Policies that could not be evaluated: denied, and an alarm.
-    pub(crate) fn failed(failures: Vec<(PolicyId, String)>) -> Self {
-        let words: Vec<_> = failures.iter().take(3).map(|(id, words)| format!("{id}: {words}")).collect();
-        let note = format!("could not be evaluated: {}", words.join("; "));
-        Self::deny(Reason::PolicyError, failures.into_iter().map(|(id, _)| id).collect(), note)
+    pub(crate) fn failed(failures: &[(&PolicyId, &str)]) -> Self {
+        let determining = failures.iter().map(|(id, _)| (*id).clone()).collect();
+        Self::deny(Reason::PolicyError, determining, not_evaluated(failures))
     }
 
     /// A request that no policy could be asked about: denied, and an alarm.
@@ -78,14 +96,21 @@ impl Verdict {
     }
 }
 
-/// What Cedar answered, in our terms.
-pub(crate) enum Answer {
-    /// These permits matched and nothing forbids.
-    Allowed(Vec<PolicyId>),
-    /// These forbids matched, in the order of their tiers and then names; or none did and nothing permits.
-    Denied(Vec<(Tier, PolicyId)>),
-    /// Evaluation of these policies failed, with Cedar's words.
-    Broken(Vec<(PolicyId, String)>),
+/// That what was permitted once would be refused now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Withdrawn {
+    /// Why.
+    pub reason: Reason,
+    /// What the operator should know beyond the reason.
+    pub note: String,
+    /// The policies that decided.
+    pub determining: Vec<PolicyId>,
+}
+
+impl Withdrawn {
+    fn new(reason: Reason, note: impl Into<String>) -> Self {
+        Self { reason, note: note.into(), determining: Vec::new() }
+    }
 }
 
 impl Policies {
@@ -93,59 +118,86 @@ impl Policies {
     ///
     /// # Errors
     /// The refusal with its reason, determining policies and note: `consent.*`, `requires.identity`,
-    /// `policy.forbidden`, `policy.no-permit`, or `policy.error` where any policy could not be evaluated.
+    /// `policy.forbidden`, `policy.no-permit`, or `policy.error` where any policy could not be evaluated. A check that the
+    /// called domain relaxes refuses nothing; what it would refuse is noted in the permit or refusal.
     pub fn judge(&self, situated: Situated) -> Result<Permit, Refused> {
+        if !situated.is_cleared() {
+            let note = "the signals were asked about another caller";
+            return Err(Refused::new(situated, Reason::PolicyError, note));
+        }
         let accepted = situated.accepted();
-        let mut verdict = self.evaluate(&Question {
-            principal: Principal::Workload(situated.routed().workload()),
-            method: situated.request().method(),
-            route: situated.routed().route(),
-            source: Some(accepted.source),
-            risk: situated.risk(),
-            at: accepted.at,
-        });
+        let on_the_way = situated.routed().unlisted().cloned().into_iter().collect();
+        let mut verdict = self.weigh(&self.question(&situated, situated.routed().route(), accepted.at), on_the_way);
+        let left = modes::bounded(&mut verdict.noted);
         let unnamed = verdict.determining.len().saturating_sub(limits::DETERMINING_POLICIES.default_usize());
         verdict.determining.truncate(limits::DETERMINING_POLICIES.default_usize());
+        let more = [(unnamed, "policies decided"), (left, "refusals are noted")];
+        let more = more.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} more {what}"));
+        let words = Some(verdict.note).filter(|note| !note.is_empty());
+        let note = words.into_iter().chain(more).collect::<Vec<_>>().join("; ");
         match (verdict.outcome, verdict.reason) {
-            (Outcome::Allow, None) => Ok(Permit::new(situated, verdict.determining)),
+            (Outcome::Allow, None) => Ok(Permit::new(situated, verdict.determining, verdict.noted, note)),
             (_, reason) => {
-                let more = if unnamed > 0 { format!("; {unnamed} more policies decided") } else { String::new() };
-                let note = format!("{}{more}", verdict.note);
                 let refused = Refused::new(situated, reason.unwrap_or(Reason::PolicyError), note);
-                Err(refused.with_determining(verdict.determining))
+                Err(refused.judged(verdict.determining, verdict.noted))
             }
+        }
+    }
+
+    /// Whether an exchange that was permitted, maybe under another revision or other signals, would be permitted now.
+    /// `route` is where this revision leads the permit's request; `cleared`, `risk` and `now` are of this moment. No permit
+    /// comes of it. The certificate was verified when the exchange began, and its validity is not looked at again.
+    ///
+    /// # Errors
+    /// Why not: whatever [`Self::judge`] refuses for; `identity.*` for a caller that is no longer registered;
+    /// `route.unlisted` where the route is no longer listed or of another service than the one that is talked to.
+    pub fn rejudge(
+        &self,
+        permit: &Permit,
+        route: &Route,
+        cleared: &Cleared,
+        risk: u8,
+        now: Timestamp,
+    ) -> Result<(), Withdrawn> {
+        let situated = permit.situated();
+        if !cleared.is_about(situated.peer()) {
+            return Err(Withdrawn::new(Reason::PolicyError, "the signals were asked about another caller"));
+        }
+        if route.id.service() != &situated.routed().service().id {
+            let note = format!("the request leads to {} now", route.id.service());
+            return Err(Withdrawn::new(Reason::RouteUnlisted, note));
+        }
+        if let Some(Err(reason)) = situated.peer().map(|peer| self.model.workload_of(peer.spiffe_id())) {
+            return Err(Withdrawn::new(reason, "the workload is not of this revision"));
+        }
+        let verdict = self.evaluate(&Question { risk: risk.min(100), ..self.question(situated, route, now) });
+        match verdict.reason {
+            None => Ok(()),
+            Some(reason) => Err(Withdrawn { reason, note: verdict.note, determining: verdict.determining }),
+        }
+    }
+
+    fn question<'a>(&self, situated: &'a Situated, route: &'a Route, at: Timestamp) -> Question<'a> {
+        Question {
+            principal: situated.routed().workload().map_or(Principal::Unidentified, Principal::Workload),
+            method: situated.request().method(),
+            route,
+            source: Some(situated.accepted().source),
+            risk: situated.risk(),
+            at,
         }
     }
 
     /// Answers a question.
     pub fn evaluate(&self, question: &Question<'_>) -> Verdict {
-        let Some(set) = self.domains.get(question.route.id.service().domain()) else {
-            return Verdict::broken(format!("route {} is of a domain without policies", question.route.id));
-        };
-        let request = match self.request(question) {
-            Ok(request) => request,
-            Err(note) => return Verdict::broken(note),
-        };
-        match self.ask(set, &request) {
-            Answer::Allowed(permits) => Verdict::allow(permits),
-            Answer::Broken(failures) => Verdict::failed(failures),
-            Answer::Denied(forbids) => self.denied(question, set, &request, forbids),
+        match self.model.unlisted(&question.route.id) {
+            Err(reason) if self.model.service(question.route.id.service()).is_some() => {
+                Verdict::deny(reason, Vec::new(), String::new())
+            }
+            // A service that is not of this revision is an error, which `weigh` finds.
+            Err(_) => self.weigh(question, Vec::new()),
+            Ok(noted) => self.weigh(question, noted.into_iter().collect()),
         }
-    }
-
-    fn denied(&self, question: &Question<'_>, set: &Set, request: &Request, forbids: Vec<(Tier, PolicyId)>) -> Verdict {
-        let reason = match forbids.first() {
-            None => Reason::PolicyNoPermit,
-            Some((Tier::Provider, _)) => Reason::ConsentProvider,
-            Some((Tier::Consumer, _)) => Reason::ConsentConsumer,
-            Some((Tier::Requires, _)) => Reason::RequiresIdentity,
-            Some((Tier::Written, _)) => Reason::PolicyForbidden,
-        };
-        let note = match forbids.first() {
-            None => note::no_permit(self, question, set, request),
-            Some(_) => note::forbidden(self, question, &forbids),
-        };
-        Verdict::deny(reason, forbids.into_iter().map(|(_, id)| id).collect(), note)
     }
 
     /// The Cedar request. Its shape is that of the schema by construction, which a test holds against the schema.
@@ -164,35 +216,12 @@ impl Policies {
         let context = context::build(question, &self.model.timezone)?;
         request(principal, action, resource, context)
     }
-
-    /// Evaluates a set. Cedar passes over a policy that fails to evaluate; here any such failure is a denial, since a
-    /// `forbid` that fails would not forbid (DESIGN section 4).
-    pub(crate) fn ask(&self, set: &Set, request: &Request) -> Answer {
-        let response = self.authorizer.is_authorized(request, &set.policies, &self.entities);
-        let failures = failures(set, &response);
-        if !failures.is_empty() {
-            return Answer::Broken(failures);
-        }
-        let reasons = response.diagnostics().reason();
-        let mut decided: Vec<_> = reasons.filter_map(|id| set.known.get(id)).map(|k| (k.tier, k.id.clone())).collect();
-        decided.sort_unstable();
-        match response.decision() {
-            Decision::Deny => Answer::Denied(decided),
-            Decision::Allow => Answer::Allowed(decided.into_iter().map(|(_, id)| id).collect()),
-        }
-    }
 }
 
-/// The policies that could not be evaluated, in order of their names, with Cedar's words.
-fn failures(set: &Set, response: &Response) -> Vec<(PolicyId, String)> {
-    let errors = response.diagnostics().errors().map(|AuthorizationError::PolicyEvaluationError(error)| {
-        let name = AsRef::<str>::as_ref(error.policy_id());
-        let id = set.known.get(error.policy_id()).map_or_else(|| PolicyId::new("org", name), |known| known.id.clone());
-        (id, error.inner().to_string())
-    });
-    let mut failures: Vec<_> = errors.collect();
-    failures.sort_unstable();
-    failures
+/// Words for policies that could not be evaluated.
+pub(crate) fn not_evaluated(failures: &[(&PolicyId, &str)]) -> String {
+    let words: Vec<_> = failures.iter().take(3).map(|(id, words)| format!("{id}: {words}")).collect();
+    format!("could not be evaluated: {}", words.join("; "))
 }
 
 /// A Cedar request without a second validation.

@@ -6,7 +6,7 @@
 //!
 //! ```compile_fail,E0451
 //! # fn forge(situated: countersign_policy::call::Situated) {
-//! let permit = countersign_policy::Permit { situated, determining: Vec::new() };
+//! let permit = countersign_policy::Permit { situated, determining: Vec::new(), noted: Vec::new(), note: String::new() };
 //! # }
 //! ```
 //!
@@ -26,6 +26,8 @@ mod entities;
 mod generate;
 mod judge;
 mod literal;
+mod lost;
+mod modes;
 mod names;
 mod note;
 mod permit;
@@ -33,15 +35,21 @@ mod policies;
 mod schema;
 mod scope;
 mod source;
+mod weigh;
+mod why;
 
-pub use compile::{check_syntax, compile};
-pub use judge::{Principal, Question, Verdict};
+pub use admin::Act;
+pub use compile::{check_incomplete, compile};
+pub use judge::{Principal, Question, Verdict, Withdrawn};
+pub use lost::Lost;
 pub use model::Model;
-pub use permit::Permit;
-pub use policies::{Policies, PolicyEffect, PolicyInfo};
+pub use modes::{Noted, Relaxation, check_of, is_enforced_for};
+pub use permit::{Basis, Permit};
+pub use policies::{Policies, PolicyEffect, PolicyInfo, PolicyNames};
 pub use problem::{Problem, Severity};
 pub use schema::{admin_schema, schema};
 pub use source::{SourceFile, Sources};
+pub use why::{Access, Clause, Near, Reading, Survey, did_you_mean};
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::lost::Lost;
 use crate::model::Model;
 use crate::names::{self, Resolved};
 use crate::problem::Problem;
@@ -33,8 +34,8 @@ impl Literal {
     }
 }
 
-/// Checks every literal of a policy.
-pub(crate) fn check(model: &Model, owner: Owner<'_>, policy: &SourcePolicy, problems: &mut Vec<Problem>) {
+/// Checks every literal of a policy, but for those that may name something that is lost.
+pub(crate) fn check(model: &Model, lost: &Lost, owner: Owner<'_>, policy: &SourcePolicy, problems: &mut Vec<Problem>) {
     let json = match policy.policy.to_json() {
         Ok(json) => json,
         Err(error) => {
@@ -45,12 +46,19 @@ pub(crate) fn check(model: &Model, owner: Owner<'_>, policy: &SourcePolicy, prob
     };
     let mut literals = BTreeSet::new();
     collect(&json, Side::Other, &mut literals);
-    problems.extend(literals.iter().filter_map(|literal| problem_with(model, owner, policy, literal)));
+    problems.extend(literals.iter().filter_map(|literal| problem_with(model, lost, owner, policy, literal)));
 }
 
-fn problem_with(model: &Model, owner: Owner<'_>, policy: &SourcePolicy, literal: &Literal) -> Option<Problem> {
+fn problem_with(
+    model: &Model,
+    lost: &Lost,
+    owner: Owner<'_>,
+    policy: &SourcePolicy,
+    literal: &Literal,
+) -> Option<Problem> {
     let place = policy.place_of(&literal.source());
     match names::resolve(model, &literal.entity_type, &literal.id)? {
+        Resolved::Unknown(_) if lost.may_hold(model, &literal.entity_type, &literal.id) => None,
         Resolved::Unknown(nearest) => {
             let (kind, shown) = (literal.entity_type.to_lowercase(), literal.id.chars().take(200).collect::<String>());
             let message = format!("there is no {kind} `{shown}`");
@@ -63,7 +71,7 @@ fn problem_with(model: &Model, owner: Owner<'_>, policy: &SourcePolicy, literal:
         Resolved::Known(home) => {
             let Owner::Domain(domain) = owner else { return None };
             let of_resource = literal.side == Side::Resource || literal.entity_type == "Route";
-            let foreign = home.filter(|home| of_resource && home != domain)?;
+            let foreign = home.filter(|home| of_resource && home != domain && !lost.owners.contains(domain))?;
             let message = format!("policies of {domain} do not apply to `{}`, which belongs to {foreign}", literal.id);
             let problem = Problem::error("cedar.foreign-resource", &policy.path, message).at(place);
             Some(problem.hint(format!("move it to domains/{foreign}/policies, or to policies/ if it is a guardrail")))

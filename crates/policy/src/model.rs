@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
-use types::{Label, Reason, RouteId, ServiceId, SpiffeId, TrustDomain, WorkloadId};
+use types::{Label, Mode, Reason, RouteId, ServiceId, SpiffeId, TrustDomain, WorkloadId};
+
+pub use crate::modes::{Modes, PolicyMode};
+use crate::modes::{Noted, Relaxation, UNLISTED};
 
 /// An organisation, as one revision describes it.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub struct Domain {
     pub services: BTreeMap<Label, Arc<Service>>,
     /// The workloads, those implied by services included.
     pub workloads: BTreeSet<Label>,
+    /// What refuses here, and what only says that it would.
+    pub modes: Modes,
 }
 
 /// A callable API.
@@ -61,13 +66,27 @@ impl Service {
         &self.name
     }
 
-    /// All routes, the pseudo-route of a service that judges what it does not list included.
+    /// All routes that policies may name, the pseudo-route of a service that judges what it does not list included.
     pub fn all_routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         let pseudo = match &self.unlisted {
-            Unlisted::Deny => None,
+            Unlisted::Deny | Unlisted::Tolerate(_) => None,
             Unlisted::Judge(route) => Some(route),
         };
         self.routes.iter().chain(pseudo)
+    }
+
+    /// All routes that calls are judged by: [`Self::all_routes`] and a tolerated pseudo-route.
+    pub fn judged_routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let pseudo = match &self.unlisted {
+            Unlisted::Deny => None,
+            Unlisted::Tolerate(route) | Unlisted::Judge(route) => Some(route),
+        };
+        self.routes.iter().chain(pseudo)
+    }
+
+    /// The routes that anyone may call, without identity or consent.
+    pub fn open_routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.routes.iter().filter(|route| route.insecure_open)
     }
 }
 
@@ -76,6 +95,9 @@ impl Service {
 pub enum Unlisted {
     /// Refused, unknown.
     Deny,
+    /// As [`Self::Deny`], but the domain relaxes `routes.unlisted`: judged as this pseudo-route, whose id ends in `*`, with
+    /// the refusal noted. Policies cannot name it, since it goes when the check is enforced.
+    Tolerate(Arc<Route>),
     /// Judged as this pseudo-route, whose id ends in `*`.
     Judge(Arc<Route>),
 }
@@ -89,6 +111,8 @@ pub struct Route {
     pub effect: Effect,
     /// How much harm its data could do.
     pub sensitivity: Sensitivity,
+    /// Whether anyone may call it, without identity or consent, unless a written policy forbids it. Only for listed routes.
+    pub insecure_open: bool,
 }
 
 /// Whether a route reads or writes. It is an attribute only; the action of a policy is always the method.
@@ -179,6 +203,32 @@ impl Model {
     /// A service by its id.
     pub fn service(&self, id: &ServiceId) -> Option<&Arc<Service>> {
         self.domains.get(id.domain())?.services.get(id.name())
+    }
+
+    /// What the check `routes.unlisted` says about a route: nothing about one that is listed or judged as unlisted, a noted
+    /// refusal where the domain relaxes the check.
+    ///
+    /// # Errors
+    /// [`Reason::RouteUnlisted`] where it is enforced.
+    pub(crate) fn unlisted(&self, route: &RouteId) -> Result<Option<Noted>, Reason> {
+        let unlisted = Reason::RouteUnlisted;
+        if route.call().is_some() {
+            return Ok(None);
+        }
+        match &self.service(route.service()).ok_or(unlisted)?.unlisted {
+            Unlisted::Judge(_) => Ok(None),
+            Unlisted::Deny => Err(unlisted),
+            Unlisted::Tolerate(_) => {
+                let mode = self.modes(route.service().domain()).map_or(Mode::Enforce, |modes| modes.unlisted);
+                let relaxation = Relaxation::of(UNLISTED, mode).ok_or(unlisted)?;
+                Ok(Some(Noted::new(relaxation, unlisted, None)))
+            }
+        }
+    }
+
+    /// The modes of a domain.
+    pub fn modes(&self, domain: &Label) -> Option<&Modes> {
+        self.domains.get(domain).map(|domain| &domain.modes)
     }
 
     /// Whether a workload is registered.

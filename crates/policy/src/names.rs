@@ -25,6 +25,8 @@ pub(crate) fn resolve(model: &Model, entity_type: &str, id: &str) -> Option<Reso
         "Service" => Some(service(model, id)),
         "Workload" => Some(workload(model, id)),
         "Route" => Some(route(model, id)),
+        "Organisation" if id == model.organisation.as_str() => Some(Resolved::Known(None)),
+        "Organisation" => Some(Resolved::Unknown(Some(model.organisation.as_str().to_owned()))),
         "Unidentified" if id == NOBODY => Some(Resolved::Known(None)),
         "Unidentified" => Some(Resolved::Unknown(Some(NOBODY.to_owned()))),
         _ => None,

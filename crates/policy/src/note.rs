@@ -26,7 +26,7 @@ pub(crate) fn forbidden(policies: &Policies, question: &Question<'_>, forbids: &
             (Tier::Provider | Tier::Consumer, Principal::Unidentified) | (Tier::Requires, _) => {
                 notes.push("the call has no verified identity".to_owned());
             }
-            (Tier::Written, _) => written.push(with_reason(policies, id)),
+            (Tier::Written | Tier::Permit, _) => written.push(with_reason(policies, id)),
         }
     }
     let rest = written.len().saturating_sub(NAMED);

@@ -43,8 +43,10 @@ action POST, PUT, PATCH, DELETE in [write] appliesTo {
 "#;
 
 /// The schema of `admin.cedar`.
-const ADMIN: &str = r#"// Administrative acts. Operator::"local" is the user who owns the data directory.
+const ADMIN: &str = r#"// Administrative acts. Operator::"local" is the user who owns the data directory. That operator may do everything but
+// impersonate without a permit, as far as nothing here forbids it; everybody else needs a permit for everything.
 entity Operator;
+entity Organisation;    // the one that countersign.yaml names
 entity Domain;
 entity Workload in [Domain];
 
@@ -52,6 +54,19 @@ entity Workload in [Domain];
 action impersonate appliesTo {
   principal: [Operator],
   resource: [Workload],
+};
+
+// To make a trust directory the current revision; to make an earlier revision current again; to use the console.
+action publish, rollback, login appliesTo {
+  principal: [Operator],
+  resource: [Organisation],
+};
+
+// To take trust away, and to give it back. The resource is the workload whose SPIFFE ID is named, so that an operator can
+// be permitted the workloads of a domain; for a certificate or a key it is the organisation.
+action revoke, restore appliesTo {
+  principal: [Operator],
+  resource: [Organisation, Workload],
 };
 "#;
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use cedar_policy::ffi::DetailedError;
 use types::{Label, PolicyId, limits};
 
+use crate::names;
 use crate::problem::{Problem, Severity};
 
 /// The Cedar files of a trust directory.
@@ -40,11 +41,18 @@ pub(crate) enum Owner<'a> {
 }
 
 impl Owner<'_> {
+    /// What stands before its policies' names.
+    pub(crate) fn scope(&self) -> &str {
+        match self {
+            Self::Guardrails | Self::Admin => "org",
+            Self::Domain(domain) => domain.as_str(),
+        }
+    }
+
     fn policy_id(self, name: &str) -> PolicyId {
         match self {
-            Self::Guardrails => PolicyId::new("org", name),
-            Self::Domain(domain) => PolicyId::new(domain.as_str(), name),
-            Self::Admin => PolicyId::new("org", &format!("admin.{name}")),
+            Self::Guardrails | Self::Domain(_) => PolicyId::new(self.scope(), name),
+            Self::Admin => PolicyId::new(self.scope(), &format!("admin.{name}")),
         }
     }
 }
@@ -52,6 +60,10 @@ impl Owner<'_> {
 /// A policy with its name, its reason and its place.
 pub(crate) struct SourcePolicy {
     pub(crate) id: PolicyId,
+    /// Whether `id` is the name that is written. Otherwise it stands in for one whose problem is reported, so that the
+    /// policy can be checked all the same.
+    pub(crate) is_named: bool,
+    /// Empty only where that is reported.
     pub(crate) reason: String,
     /// Carries `id` as its Cedar id.
     pub(crate) policy: cedar_policy::Policy,
@@ -64,6 +76,13 @@ pub(crate) struct SourcePolicy {
 }
 
 impl SourcePolicy {
+    /// Takes a name away that another policy bears.
+    pub(crate) fn unname(&mut self, owner: Owner<'_>) {
+        self.id = stand_in(owner, &self.path, &self.span);
+        self.policy = self.policy.new_id(cedar_policy::PolicyId::new(self.id.as_str()));
+        self.is_named = false;
+    }
+
     /// The place of a text inside the policy, or the policy's where the text is written in another way.
     pub(crate) fn place_of(&self, needle: &str) -> Range<usize> {
         match self.text.find(needle) {
@@ -73,13 +92,21 @@ impl SourcePolicy {
     }
 }
 
-/// Reads one file. What is wrong is added to `problems`; the policies that are well are given back all the same, so that
-/// everything wrong with them is found in the same run.
-pub(crate) fn read(owner: Owner<'_>, file: &SourceFile, problems: &mut Vec<Problem>) -> Vec<SourcePolicy> {
+/// What was read of one file or of all files of an owner.
+#[derive(Default)]
+pub(crate) struct Written {
+    pub(crate) policies: Vec<SourcePolicy>,
+    /// Whether every policy and its name could be read.
+    pub(crate) names_are_whole: bool,
+}
+
+/// Reads one file. What is wrong is added to `problems`; the policies that can be read are given back all the same, so
+/// that everything wrong with them is found in the same run.
+pub(crate) fn read(owner: Owner<'_>, file: &SourceFile, problems: &mut Vec<Problem>) -> Written {
     if let Some((message, place)) = too_much(&file.text) {
         let problem = Problem::error("cedar.size", &file.path, message).at(place);
         problems.push(problem.hint("write it as several policies, or name entities in a set"));
-        return Vec::new();
+        return Written::default();
     }
     let set = match file.text.parse::<cedar_policy::PolicySet>() {
         Ok(set) => set,
@@ -89,7 +116,7 @@ pub(crate) fn read(owner: Owner<'_>, file: &SourceFile, problems: &mut Vec<Probl
                     .iter()
                     .map(|error| from_cedar(Severity::Error, "cedar.syntax", &file.path, &DetailedError::from(error))),
             );
-            return Vec::new();
+            return Written::default();
         }
     };
     let places = statements(&file.text);
@@ -104,7 +131,10 @@ pub(crate) fn read(owner: Owner<'_>, file: &SourceFile, problems: &mut Vec<Probl
     }
     let mut policies: Vec<_> = set.policies().map(|policy| (place(policy.id()), policy)).collect();
     policies.sort_by_key(|((index, _), _)| *index);
-    policies.into_iter().filter_map(|((_, span), policy)| named(owner, file, span, policy, problems)).collect()
+    let policies: Vec<_> =
+        policies.into_iter().map(|((_, span), policy)| named(owner, file, span, policy, problems)).collect();
+    let names_are_whole = set.templates().next().is_none() && policies.iter().all(|policy| policy.is_named);
+    Written { policies, names_are_whole }
 }
 
 /// Cedar names the statements of a file `policy0`, `policy1` and so on, in order.
@@ -118,38 +148,54 @@ fn named(
     span: Range<usize>,
     policy: &cedar_policy::Policy,
     problems: &mut Vec<Problem>,
-) -> Option<SourcePolicy> {
-    refuse_unknown_annotations(file, &span, policy, problems);
-    let name = checked_name(file, &span, policy, problems);
+) -> SourcePolicy {
+    let misspelt = refuse_unknown_annotations(file, &span, policy, problems);
+    let name = if misspelt.contains(&"id") { None } else { checked_name(file, &span, policy, problems) };
     let reason = policy.annotation("reason").map(str::trim).filter(|reason| !reason.is_empty());
-    if reason.is_none() {
+    if reason.is_none() && !misspelt.contains(&"reason") {
         let problem = Problem::error("cedar.reason", &file.path, "the policy has no `@reason`").at(span.clone());
         problems.push(
             problem.hint("say in a sentence why it exists, such as `@reason(\"Payments books every payment.\")`"),
         );
     }
-    let (id, reason) = (owner.policy_id(name?), reason?.to_owned());
+    let id = name.map_or_else(|| stand_in(owner, &file.path, &span), |name| owner.policy_id(name));
     let policy = policy.new_id(cedar_policy::PolicyId::new(id.as_str()));
+    let (is_named, reason) = (name.is_some(), reason.unwrap_or_default().to_owned());
     let line = file.text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1;
     let text = file.text.get(span.clone()).unwrap_or_default().to_owned();
-    Some(SourcePolicy { id, reason, policy, path: file.path.clone(), span, line, text })
+    SourcePolicy { id, is_named, reason, policy, path: file.path.clone(), span, line, text }
 }
 
-/// An annotation that nothing reads is a misspelt one, or a wish for something that would not happen.
+/// A name that nobody can write, and each policy has its own.
+fn stand_in(owner: Owner<'_>, path: &str, span: &Range<usize>) -> PolicyId {
+    PolicyId::new(owner.scope(), &format!("?{path}?{}", span.start))
+}
+
+/// An annotation that nothing reads is a misspelt one, or a wish for something that would not happen. Gives back the
+/// annotations that are missing and were probably meant.
 fn refuse_unknown_annotations(
     file: &SourceFile,
     span: &Range<usize>,
     policy: &cedar_policy::Policy,
     problems: &mut Vec<Problem>,
-) {
+) -> Vec<&'static str> {
+    let mut misspelt = Vec::new();
     let mut unknown: Vec<_> =
         policy.annotations().map(|(key, _)| key).filter(|key| !matches!(*key, "id" | "reason")).collect();
     unknown.sort_unstable();
     for key in unknown {
         let place = locate(&file.text, span, &format!("@{key}"));
         let problem = Problem::error("cedar.annotation", &file.path, format!("`@{key}` is not known here")).at(place);
-        problems.push(problem.hint("the annotations are `@id` and `@reason`; use a comment for anything else"));
+        let looks_like =
+            |known: &&str| names::nearest(&key.to_lowercase(), [(*known).to_owned()].into_iter()).is_some();
+        let meant = ["id", "reason"].into_iter().filter(|known| policy.annotation(known).is_none()).find(looks_like);
+        misspelt.extend(meant);
+        problems.push(problem.hint(match meant {
+            Some(known) => format!("did you mean `@{known}`?"),
+            None => "the annotations are `@id` and `@reason`; use a comment for anything else".to_owned(),
+        }));
     }
+    misspelt
 }
 
 /// The name: `a-z 0-9 -`. Generated names hold a dot, so that the two never collide.

@@ -1,6 +1,6 @@
 //! Tests of the policy heart, by promise.
 
-mod fixture;
+pub(crate) mod fixture;
 
 mod admin;
 mod calls;
@@ -8,6 +8,8 @@ mod compile;
 mod consent;
 mod golden;
 mod judge;
+mod lost;
+mod modes;
 mod names;
 mod property;
 mod wall;

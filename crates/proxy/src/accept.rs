@@ -1,4 +1,5 @@
-//! Step 1, accept: a TLS 1.3 handshake for one served host, with a client certificate that verifies.
+//! Step 1, accept: a TLS 1.3 handshake for one served host, with a client certificate that verifies, or none where the
+//! host's domain lets callers leave it out.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -11,7 +12,8 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
-use types::{Host, Reason, SpiffeId, facts::Protocol, limits};
+use trustdir::Asks;
+use types::{Host, Label, Reason, SpiffeId, facts::Protocol, limits};
 
 use crate::{credentials::ServerNames, worker::Worker};
 
@@ -24,12 +26,14 @@ pub struct Connection {
     pub port: u16,
     /// The peer's address.
     pub source: SocketAddr,
-    /// The host of the TLS server name.
-    pub server_name: Host,
+    /// The host of the TLS server name; `None` without TLS.
+    pub server_name: Option<Host>,
     /// The protocol that was agreed on.
     pub protocol: Protocol,
-    /// The peer.
-    pub peer: VerifiedPeer,
+    /// The peer; `None` where it presented no certificate and did not have to.
+    pub peer: Option<VerifiedPeer>,
+    /// The domains whose hosts the listener serves; `None` for all.
+    pub domains: Option<Arc<[Label]>>,
 }
 
 impl Connection {
@@ -41,7 +45,7 @@ impl Connection {
             at,
             listener: Arc::clone(&self.listener),
             source: self.source.ip(),
-            server_name: Some(self.server_name.clone()),
+            server_name: self.server_name.clone(),
             protocol: self.protocol,
         }
     }
@@ -87,32 +91,27 @@ impl Rejected {
     }
 }
 
+/// What a handshake establishes: the peer where it presented a certificate, the host it asked for, and the stream.
+pub type Handshaken = (Option<VerifiedPeer>, Host, TlsStream<TcpStream>);
+
 /// Runs the handshake within its time.
 ///
 /// # Errors
 /// Why the connection is refused. The peer has then been sent a TLS alert wherever the protocol allows one.
-pub async fn handshake(
-    worker: &Worker,
-    names: &ServerNames,
-    stream: TcpStream,
-) -> Result<(VerifiedPeer, Host, TlsStream<TcpStream>), Rejected> {
+pub async fn handshake(worker: &Worker, names: &ServerNames, stream: TcpStream) -> Result<Handshaken, Rejected> {
     let bound = Duration::from_millis(limits::HANDSHAKE_TIME.default);
     timeout(bound, handshake_steps(worker, names, stream))
         .await
         .unwrap_or_else(|_| Err(Rejected::new(Reason::AcceptTimeout, "")))
 }
 
-async fn handshake_steps(
-    worker: &Worker,
-    names: &ServerNames,
-    stream: TcpStream,
-) -> Result<(VerifiedPeer, Host, TlsStream<TcpStream>), Rejected> {
+async fn handshake_steps(worker: &Worker, names: &ServerNames, stream: TcpStream) -> Result<Handshaken, Rejected> {
     let started = client_hello(stream).await?;
     let asked = started.client_hello().server_name().map(str::to_owned);
     let server_name = asked.as_deref().and_then(|name| Host::parse(name).ok());
     let table = names.load();
-    let config = match server_name.as_ref().and_then(|host| table.config_for(host)) {
-        Some(config) => config,
+    let name = match server_name.as_ref().and_then(|host| table.find(host)) {
+        Some(name) => name,
         None => {
             // the handshake goes on only so that the peer gets an alert
             let stream = started.into_stream(table.refusing()).into_fallible().await.err().map(|(_, stream)| stream);
@@ -125,13 +124,17 @@ async fn handshake_steps(
         stream: Some(stream),
         ..rejection(&error)
     };
-    let tls = started.into_stream(config).into_fallible().await.map_err(refused)?;
+    let tls = started.into_stream(name.config).into_fallible().await.map_err(refused)?;
     let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
-    let peer = worker.shared().trust.verify(chain).map_err(|refusal| Rejected {
-        server_name: server_name.clone(),
-        claimed: refusal.claimed.clone().map(Box::new),
-        ..Rejected::new(refusal.reason, refusal.to_string())
-    })?;
+    let peer = match chain {
+        // the chain that is verified is empty too where one is required and none came: that is refused
+        [] if name.asks == Asks::Optional => None,
+        chain => Some(worker.shared().trust.verify(chain).map_err(|refusal| Rejected {
+            server_name: server_name.clone(),
+            claimed: refusal.claimed.clone().map(Box::new),
+            ..Rejected::new(refusal.reason, refusal.to_string())
+        })?),
+    };
     match server_name {
         Some(host) => Ok((peer, host, tls)),
         None => Err(Rejected::new(Reason::AcceptServerName, "the peer named no server")),

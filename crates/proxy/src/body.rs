@@ -6,7 +6,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -46,6 +46,8 @@ pub struct Progress {
     pub moved: Cell<Instant>,
     /// Whether the upstream waits for the caller's next bytes.
     pub awaited: Cell<bool>,
+    /// Who waits for them.
+    waiter: RefCell<Option<Waker>>,
 }
 
 impl Progress {
@@ -59,7 +61,24 @@ impl Progress {
             over: Cell::new(false),
             moved,
             awaited: Cell::new(false),
+            waiter: RefCell::new(None),
         })
+    }
+
+    /// What the caller still sends is no longer read, and whoever waits for it is told.
+    pub fn stop(&self) {
+        self.over.set(true);
+        if let Some(waiter) = self.waiter.take() {
+            waiter.wake();
+        }
+    }
+
+    fn wait(&self, cx: &Context<'_>) {
+        self.awaited.set(true);
+        let mut waiter = self.waiter.borrow_mut();
+        if !waiter.as_ref().is_some_and(|waiter| waiter.will_wake(cx.waker())) {
+            *waiter = Some(cx.waker().clone());
+        }
     }
 
     /// Something came from the caller: bytes, or the end.
@@ -191,7 +210,7 @@ impl Body for UpstreamBody {
                 }
                 Poll::Pending if this.idle.is_over(cx) => this.fail(BodyFault(Reason::LimitsBodyIncomplete)),
                 Poll::Pending => {
-                    this.progress.awaited.set(true);
+                    this.progress.wait(cx);
                     Poll::Pending
                 }
             };

@@ -1,7 +1,11 @@
 //! The gateway's own certificates: one SVID per domain and node, with the domain's hosts, renewed before half of its
 //! life is over and swapped whole. A valid one is kept whatever fails (promise 5).
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use api::issuance::{Bundles, Issuance, IssueError, Svid};
 use arc_swap::ArcSwap;
@@ -9,28 +13,40 @@ use identity::{Bundle, BundleError, BundleSet};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use runtime::{
     shutdown::Shutdown,
-    tls::{self, Trust, UnusableKey},
+    tls::{self, ServerConfigs, Trust, UnusableKey},
 };
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use thiserror::Error;
-use trustdir::Revision;
+use tokio::sync::watch;
+use trustdir::{Asks, Revision};
 use types::{Clock, Host, Label, Timestamp, limits};
+
+use crate::stats::Stats;
 
 /// The server names of a listener and the TLS configuration of each; swapped whole.
 pub type ServerNames = ArcSwap<NameTable>;
 
 /// One state of [`ServerNames`].
 pub struct NameTable {
-    hosts: HashMap<Host, Arc<ServerConfig>>,
+    hosts: HashMap<Host, Name>,
     refusing: Arc<ServerConfig>,
 }
 
+/// How a host answers.
+#[derive(Clone)]
+pub struct Name {
+    /// With this configuration.
+    pub config: Arc<ServerConfig>,
+    /// Whether the peer must present a certificate.
+    pub asks: Asks,
+}
+
 impl NameTable {
-    /// The configuration for a served host.
-    pub fn config_for(&self, host: &Host) -> Option<Arc<ServerConfig>> {
+    /// How a served host answers.
+    pub fn find(&self, host: &Host) -> Option<Name> {
         self.hosts.get(host).cloned()
     }
 
@@ -69,20 +85,21 @@ pub struct Keeper {
     revision: Arc<ArcSwap<Revision>>,
     trust: Arc<Trust>,
     clock: Arc<dyn Clock>,
-    held: HashMap<Label, Held>,
+    stats: Arc<Stats>,
+    held: BTreeMap<Label, Held>,
 }
 
 /// One domain's certificate.
 struct Held {
-    config: Arc<ServerConfig>,
+    configs: ServerConfigs,
     not_after: Timestamp,
     renew_at: Timestamp,
 }
 
 /// The listeners that a keeper serves: the domains of each and the table to fill.
 pub struct Served {
-    /// The domains whose hosts the listener serves.
-    pub domains: Vec<Label>,
+    /// The domains whose hosts the listener serves; `None` for those of whatever revision is in force.
+    pub domains: Option<Vec<Label>>,
     /// The table.
     pub names: Arc<ServerNames>,
 }
@@ -95,8 +112,9 @@ impl Keeper {
         revision: Arc<ArcSwap<Revision>>,
         trust: Arc<Trust>,
         clock: Arc<dyn Clock>,
+        stats: Arc<Stats>,
     ) -> Self {
-        Self { node, issuance, revision, trust, clock, held: HashMap::new() }
+        Self { node, issuance, revision, trust, clock, stats, held: BTreeMap::new() }
     }
 
     /// An empty table: every handshake is refused with an alert.
@@ -107,59 +125,78 @@ impl Keeper {
         Ok(NameTable { hosts: HashMap::new(), refusing: Arc::new(tls::refusing_config(Arc::clone(&self.trust))?) })
     }
 
-    /// Gets whatever is missing or due for `domains`, and takes the bundles of the moment.
+    /// The domains that the listeners serve at the moment.
+    fn domains(&self, served: &[Served]) -> BTreeSet<Label> {
+        let revision = self.revision.load();
+        let named = served.iter().filter_map(|served| served.domains.as_ref()).flatten();
+        let all = served.iter().any(|served| served.domains.is_none()).then(|| revision.domains().keys());
+        named
+            .chain(all.into_iter().flatten())
+            .filter(|domain| revision.domains().contains_key(*domain))
+            .cloned()
+            .collect()
+    }
+
+    /// Gets whatever is missing or due for what is served, or everything `anew`; takes the bundles of the moment, and gives
+    /// the listeners what is held then. One domain's failure keeps nobody else waiting.
     ///
     /// # Errors
     /// The first failure; what was held before stays.
-    pub async fn refresh(&mut self, domains: &[Label], anew: bool) -> Result<(), CredentialError> {
+    pub async fn refresh(&mut self, served: &[Served], anew: bool) -> Result<(), CredentialError> {
         self.trust.replace(bundle_set(self.issuance.bundles())?);
-        let now = self.clock.now();
+        let (now, domains) = (self.clock.now(), self.domains(served));
+        self.held.retain(|domain, _| domains.contains(domain));
+        let mut failed = Ok(());
         for domain in domains {
-            if anew || self.held.get(domain).is_none_or(|held| held.renew_at <= now) {
-                let held = self.obtain(domain).await?;
-                self.held.insert(domain.clone(), held);
+            if anew || self.held.get(&domain).is_none_or(|held| held.renew_at <= now) {
+                match self.obtain(&domain).await {
+                    Ok(held) => drop(self.held.insert(domain, held)),
+                    Err(error) => failed = failed.and(Err(error)),
+                }
             }
         }
-        Ok(())
+        self.stats.set_certificates(self.held.iter().map(|(domain, held)| (domain.clone(), held.not_after)).collect());
+        served.iter().try_for_each(|served| self.publish(served))?;
+        failed
     }
 
     /// Publishes what is held to a listener.
-    ///
-    /// # Errors
-    /// See [`UnusableKey`].
-    pub fn publish(&self, served: &Served) -> Result<(), UnusableKey> {
+    fn publish(&self, served: &Served) -> Result<(), UnusableKey> {
         let mut table = self.empty_table()?;
         let revision = self.revision.load();
-        for domain in &served.domains {
-            if let Some(held) = self.held.get(domain) {
-                let hosts = revision.hosts_of(domain).into_iter().map(|host| (host, Arc::clone(&held.config)));
-                table.hosts.extend(hosts);
-            }
+        let serves = |domain: &Label| served.domains.as_ref().is_none_or(|domains| domains.contains(domain));
+        for (domain, held) in self.held.iter().filter(|(domain, _)| serves(domain)) {
+            let asks = revision.asks_identity(domain);
+            let config = match asks {
+                Asks::Required => &held.configs.required,
+                Asks::Optional => &held.configs.optional,
+            };
+            let hosts = revision.hosts_of(domain).into_iter();
+            table.hosts.extend(hosts.map(|host| (host, Name { config: Arc::clone(config), asks })));
         }
         served.names.store(Arc::new(table));
         Ok(())
     }
 
-    /// Renews for as long as the proxy lives: when a certificate is due and when the issuer says that something changed.
-    pub async fn run(mut self, served: Vec<Served>, mut shutdown: Shutdown) {
-        let mut domains: Vec<Label> = served.iter().flat_map(|served| served.domains.iter().cloned()).collect();
-        domains.sort_unstable();
-        domains.dedup();
-        let mut changes = self.issuance.changes();
+    /// Renews for as long as the proxy lives: when a certificate is due, when the issuer says that something changed, and
+    /// when another revision serves other hosts or asks its callers otherwise.
+    pub async fn run(mut self, served: Vec<Served>, mut changes: watch::Receiver<u64>, mut shutdown: Shutdown) {
+        let mut issued = self.issuance.changes();
         let mut failed = false;
         loop {
-            let changed = tokio::select! {
+            let anew = tokio::select! {
                 () = shutdown.asked() => return,
-                changed = changes.changed() => {
+                changed = issued.changed() => {
                     if changed.is_err() {
                         return;
                     }
                     true
                 }
+                Ok(()) = changes.changed() => false,
                 () = tokio::time::sleep(self.pause(failed)) => false,
             };
-            failed = match self.refresh(&domains, changed).await {
-                Ok(()) => served.iter().try_for_each(|served| self.publish(served)).is_err(),
+            failed = match self.refresh(&served, anew).await {
+                Ok(()) => false,
                 Err(error) => {
                     self.say(&error);
                     true
@@ -195,8 +232,8 @@ impl Keeper {
         let (not_after, renew_at) = (svid.not_after, half_life(&svid, self.clock.now()));
         let chain = svid.chain_der.into_iter().map(CertificateDer::from).collect();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = Arc::new(tls::server_config(chain, key, Arc::clone(&self.trust))?);
-        Ok(Held { config, not_after, renew_at })
+        let configs = tls::server_configs(chain, key, &self.trust)?;
+        Ok(Held { configs, not_after, renew_at })
     }
 }
 

@@ -39,13 +39,13 @@ pub fn decide(
     connection: &Connection,
     head: &Head,
 ) -> Result<(Recorded<Permit>, Arc<Service>), Denied> {
-    let revision = worker.shared().revision.load();
+    let (revision, signals) = (worker.shared().revision.load(), worker.shared().signals.load());
     let accepted = connection.accepted(worker);
     let id = accepted.id;
     let identified = identify(accepted, connection)?;
     let parsed = parse(identified, head)?;
     let (routed, service) = route(parsed, connection, &revision)?;
-    let situated = situate(routed, &service, &revision, head.length)?;
+    let situated = situate(routed, &service, &revision, &signals, head.length)?;
     let permit = revision.policies().judge(situated)?;
     let recorded = worker.record_permit(permit).map_err(|reason| Denied::Unrecorded(reason, id))?;
     Ok((recorded, service))

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use http::Response;
 use policy::call::Refused;
+use tokio::time::Instant;
 use types::Reason;
 
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     decide::{Denied, decide},
     forward::forward,
     identify::identify,
+    line::Line,
     parse::Head,
     respond::problem,
     worker::Worker,
@@ -23,9 +25,13 @@ pub async fn exchange(
     connection: Rc<Connection>,
     head: Head,
     body: Inbound,
+    line: Rc<Line>,
 ) -> Response<ResponseBody> {
-    match decide(&worker, &connection, &head) {
-        Ok((permit, service)) => forward(worker, permit, service, head.fields, body).await,
+    let started = Instant::now();
+    let decided = decide(&worker, &connection, &head);
+    worker.counters().decided(started.elapsed());
+    match decided {
+        Ok((permit, service)) => forward(worker, permit, service, head.fields, body, line).await,
         Err(denied) => refuse(&worker, denied),
     }
 }

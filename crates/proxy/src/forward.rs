@@ -8,12 +8,13 @@ use policy::Permit;
 use record::Recorded;
 use tokio::time::{Instant, sleep_until};
 use trustdir::{Service, UpstreamUrl};
-use types::Reason;
+use types::{DecisionId, Reason};
 
 use crate::{
     body::{Inbound, Progress, ResponseBody, UpstreamBody},
     headers,
     http1::hop,
+    line::Line,
     pool::{self, Sender, Sent},
     respond::problem,
     watch::{Completion, Watched},
@@ -28,17 +29,19 @@ pub async fn forward(
     service: Arc<Service>,
     fields: HeaderMap,
     body: Inbound,
+    line: Rc<Line>,
 ) -> Response<ResponseBody> {
     let id = permit.get().situated().accepted().id;
     let progress = Progress::new();
-    let completion = Completion::new(Rc::clone(&worker), id, Rc::clone(&progress));
+    let completion = Completion::new(Rc::clone(&worker), permit, line, Rc::clone(&progress));
+    let permit = completion.open().permit();
     if !Arc::ptr_eq(&service.model, permit.get().situated().routed().service()) {
         // INVARIANT: the upstream is the permitted service's; `decide` hands both over from one revision
         completion.failed(Reason::UpstreamFailed);
         return problem(Reason::UpstreamFailed, id);
     }
     let body = UpstreamBody::new(body, service.limits.body, service.limits.idle, Rc::clone(&progress));
-    let Some(request) = upstream_request(&permit, fields, body) else {
+    let Some(request) = upstream_request(permit, fields, body) else {
         completion.failed(Reason::UpstreamFailed);
         return problem(Reason::UpstreamFailed, id);
     };
@@ -46,11 +49,12 @@ pub async fn forward(
     let waited = Patience { progress: &progress, first_byte: service.limits.first_byte, deadline };
     let answer = tokio::select! {
         biased;
+        () = completion.open().is_cut_before_answer() => return no_longer_allowed(&completion, id),
         answer = send(&worker, &service, request) => answer,
         () = waited.ends() => Err(Reason::UpstreamTimeout),
     };
     match answer {
-        Ok((response, connection)) => answered(response, connection, &permit, &service, deadline, completion),
+        Ok((response, connection)) => answered(response, connection, &service, deadline, completion),
         Err(reason) => {
             // where the caller's body failed, that is why the upstream did not answer
             let reason = progress.fault.get().map_or(reason, |fault| fault.0);
@@ -58,6 +62,12 @@ pub async fn forward(
             problem(reason, id)
         }
     }
+}
+
+/// The caller learns why it is no longer allowed, as if it asked now.
+fn no_longer_allowed(completion: &Completion, id: DecisionId) -> Response<ResponseBody> {
+    let reason = completion.open().is_cut().map_or(Reason::PolicyError, |cut| cut.reason);
+    problem(reason, id)
 }
 
 /// The request as it was decided on, re-framed by us (FR-9). Nothing of the start line is copied from the caller.
@@ -131,12 +141,11 @@ fn failed(service: &Service, error: &hyper::Error) -> Reason {
 fn answered(
     response: Response<Incoming>,
     connection: (UpstreamUrl, Sender),
-    permit: &Recorded<Permit>,
     service: &Service,
     deadline: Option<Instant>,
     completion: Completion,
 ) -> Response<ResponseBody> {
-    let situated = permit.get().situated();
+    let situated = completion.open().permit().get().situated();
     let (id, protocol) = (situated.accepted().id, situated.accepted().protocol);
     let head_only = situated.request().method() == types::Method::Head;
     let (parts, body) = response.into_parts();

@@ -11,15 +11,17 @@ use std::{
     time::Duration,
 };
 
+use identity::VerifiedPeer;
 use policy::call::Refused;
 use runtime::shutdown::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
-use types::{Reason, facts::Protocol, limits};
+use types::{Host, Label, Reason, facts::Protocol, limits};
 
 use crate::{
     accept::{self, Connection, Rejected},
     credentials::ServerNames,
     http2, inbound,
+    registry::{OpenConnection, Registered},
     worker::Worker,
 };
 
@@ -29,10 +31,20 @@ pub struct Gateway {
     pub name: Arc<str>,
     /// Its own port.
     pub port: u16,
-    /// The hosts it serves.
-    pub names: Arc<ServerNames>,
+    /// How callers come in.
+    pub door: Door,
+    /// The domains whose hosts it serves; `None` for all.
+    pub domains: Option<Arc<[Label]>>,
     /// Open connections, over all workers.
     pub connections: AtomicUsize,
+}
+
+/// How callers come in.
+pub enum Door {
+    /// Over TLS, for these hosts.
+    Tls(Arc<ServerNames>),
+    /// Over HTTP/1.1 without TLS.
+    Plaintext,
 }
 
 /// Counts a connection as open until it is dropped.
@@ -112,7 +124,11 @@ async fn serve(
         tracing::debug!(%error, "the connection is already gone");
         return;
     }
-    let (peer, server_name, tls) = match accept::handshake(&worker, &gateway.names, stream).await {
+    let Door::Tls(names) = &gateway.door else {
+        drop(handshaking);
+        return serve_plaintext(worker, gateway, stream, source, shutdown).await;
+    };
+    let (peer, server_name, tls) = match accept::handshake(&worker, names, stream).await {
         Ok(accepted) => accepted,
         Err(mut rejected) => {
             let stream = rejected.take_stream();
@@ -126,20 +142,65 @@ async fn serve(
     };
     drop(handshaking);
     let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-    let connection = Rc::new(Connection {
-        listener: Arc::clone(&gateway.name),
-        port: gateway.port,
-        source,
-        server_name,
-        protocol: if http2 { Protocol::Http2 } else { Protocol::Http1 },
-        peer,
-    });
+    let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
+    let open = Connected::new(&worker, peer.clone());
+    let connection = Rc::new(gateway.connection(source, Some(server_name), protocol, peer));
     if http2 {
-        if let Err(error) = http2::serve(worker, connection, tls, shutdown).await {
+        if let Err(error) = http2::serve(worker, connection, open.get(), tls, shutdown).await {
             tracing::debug!(%error, "an HTTP/2 connection ended");
         }
     } else {
-        inbound::serve(worker, connection, tls, shutdown).await;
+        inbound::serve(worker, connection, open.get(), tls, shutdown).await;
+    }
+}
+
+/// Without TLS nobody is identified, and no host is known before the request names it.
+async fn serve_plaintext(
+    worker: Rc<Worker>,
+    gateway: &Gateway,
+    stream: TcpStream,
+    source: SocketAddr,
+    shutdown: Shutdown,
+) {
+    let open = Connected::new(&worker, None);
+    let connection = Rc::new(gateway.connection(source, None, Protocol::Http1, None));
+    inbound::serve(worker, connection, open.get(), stream, shutdown).await;
+}
+
+impl Gateway {
+    fn connection(
+        &self,
+        source: SocketAddr,
+        server_name: Option<Host>,
+        protocol: Protocol,
+        peer: Option<VerifiedPeer>,
+    ) -> Connection {
+        let (listener, port, domains) = (Arc::clone(&self.name), self.port, self.domains.clone());
+        Connection { listener, port, source, server_name, protocol, peer, domains }
+    }
+}
+
+/// An open connection, registered until this is dropped.
+struct Connected {
+    worker: Rc<Worker>,
+    registered: Registered<OpenConnection>,
+}
+
+impl Connected {
+    fn new(worker: &Rc<Worker>, peer: Option<VerifiedPeer>) -> Self {
+        worker.counters().connection_opened();
+        Self { registered: worker.registry().connect(peer), worker: Rc::clone(worker) }
+    }
+
+    fn get(&self) -> &OpenConnection {
+        self.registered.get()
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.worker.registry().closed(&self.registered);
+        self.worker.counters().connection_ended();
     }
 }
 

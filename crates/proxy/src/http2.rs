@@ -8,7 +8,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use runtime::shutdown::Shutdown;
 use tokio::{
     net::TcpStream,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_rustls::server::TlsStream;
 use types::{Reason, limits};
@@ -17,20 +17,22 @@ use crate::{
     accept::Connection,
     body::{Http2Body, Inbound},
     exchange::exchange,
+    line::Line,
     parse::Head,
+    registry::OpenConnection,
     worker::Worker,
 };
 
 /// The library answers a larger head by itself, without a record; up to here the refusal is ours.
 const LIBRARY_HEAD_FACTOR: u32 = 2;
 
-/// Tasks of a connection stay on its worker.
+/// The streams of a connection stay on its worker, each with a line that can be cut.
 #[derive(Clone, Copy)]
 struct Local;
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Local {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        tokio::task::spawn_local(Line::run_stream(future));
     }
 }
 
@@ -41,16 +43,16 @@ struct Activity {
 }
 
 /// Counts an exchange as open until it is dropped.
-struct Open(Rc<Activity>);
+struct Busy(Rc<Activity>);
 
-impl Open {
+impl Busy {
     fn new(activity: &Rc<Activity>) -> Self {
         activity.open.set(activity.open.get() + 1);
         Self(Rc::clone(activity))
     }
 }
 
-impl Drop for Open {
+impl Drop for Busy {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get().saturating_sub(1));
         self.0.last.set(Instant::now());
@@ -61,6 +63,7 @@ impl Drop for Open {
 pub async fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
+    open: &OpenConnection,
     io: TlsStream<TcpStream>,
     mut shutdown: Shutdown,
 ) -> Result<(), hyper::Error> {
@@ -68,28 +71,37 @@ pub async fn serve(
     let service = {
         let activity = Rc::clone(&activity);
         service_fn(move |request: Request<Incoming>| {
-            let (worker, connection, open) = (Rc::clone(&worker), Rc::clone(&connection), Open::new(&activity));
+            let (worker, connection, busy) = (Rc::clone(&worker), Rc::clone(&connection), Busy::new(&activity));
             async move {
                 let (head, body) = head(request);
                 let body = Http2Body::new(body);
-                let response = exchange(worker, connection, head, Inbound::Http2(body.clone())).await;
+                let inbound = Inbound::Http2(body.clone());
+                let response = exchange(worker, connection, head, inbound, Line::of_stream()).await;
                 body.answered();
-                drop(open);
+                drop(busy);
                 Ok::<_, Infallible>(response)
             }
         })
     };
     let mut served = pin!(builder().serve_connection(TokioIo::new(io), service));
-    let mut draining = false;
-    loop {
-        tokio::select! {
-            ended = served.as_mut() => return ended,
-            () = shutdown.asked(), if !draining => {}
-            () = idle(&activity), if !draining => {}
-        }
-        draining = true;
-        served.as_mut().graceful_shutdown();
+    tokio::select! {
+        ended = served.as_mut() => return ended,
+        () = shutdown.asked() => {}
+        () = idle(&activity) => {}
+        () = open.is_closing() => {}
     }
+    served.as_mut().graceful_shutdown();
+    tokio::select! {
+        ended = served.as_mut() => ended,
+        // the streams of a revoked peer are cut; what it does not take of the rest is no reason to keep the connection
+        () = lingered(open) => Ok(()),
+    }
+}
+
+/// Resolves a while after the connection is to close because of its peer.
+async fn lingered(open: &OpenConnection) {
+    open.is_closing().await;
+    sleep(Duration::from_millis(limits::LINGER_TIME.default)).await;
 }
 
 fn builder() -> http2::Builder<Local> {

@@ -1,4 +1,5 @@
-//! Step 2, identify: the peer of the connection is the caller, as long as its certificate is valid.
+//! Step 2, identify: the peer of the connection is the caller, as long as its certificate is valid; or nobody is, and
+//! whether nobody may call is judged.
 
 use policy::call::{Accepted, Identified, Refused};
 
@@ -10,5 +11,8 @@ use crate::accept::Connection;
 /// # Errors
 /// `identity.expired`.
 pub fn identify(accepted: Accepted, connection: &Connection) -> Result<Identified, Refused> {
-    accepted.identified(connection.peer.clone())
+    match &connection.peer {
+        Some(peer) => accepted.identified(peer.clone()),
+        None => Ok(accepted.unidentified()),
+    }
 }

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::TcpListener,
+    rc::Rc,
     sync::{Arc, atomic::AtomicUsize},
     thread::JoinHandle,
     time::Duration,
@@ -11,21 +12,27 @@ use std::{
 use api::issuance::Issuance;
 use arc_swap::ArcSwap;
 use identity::BundleSet;
-use record::{Lane, Log, OpenError};
+use record::{Log, OpenError};
 use runtime::{
     shutdown::{self, Shutdown, Trigger},
     tls::{Trust, UnusableKey},
     workers,
 };
+use signal::State;
 use thiserror::Error;
-use tokio::time::{interval, timeout};
+use tokio::{
+    sync::watch,
+    time::{interval, timeout},
+};
 use trustdir::Revision;
 use types::{Clock, Label, limits};
 
 use crate::{
     credentials::{CredentialError, Keeper, Served, ServerNames},
-    gateway::{Gateway, listen},
+    gateway::{Door, Gateway, listen},
     ids::IdSource,
+    rejudge::follow,
+    stats::Stats,
     worker::{Shared, Worker},
 };
 
@@ -47,14 +54,23 @@ pub struct Listener {
     pub name: Label,
     /// The socket, non-blocking; see [`crate::bind`].
     pub listener: TcpListener,
-    /// The domains whose hosts it serves.
-    pub domains: Vec<Label>,
+    /// The domains whose hosts it serves; `None` for those of whatever revision is in force.
+    pub domains: Option<Vec<Label>>,
+    /// Whether it takes HTTP/1.1 without TLS, for callers that cannot speak it yet. It then serves only domains that do
+    /// not enforce `requires.identity`.
+    pub plaintext: bool,
 }
 
 /// What a proxy works with.
 pub struct Parts<'a> {
     /// The revision in force; may be replaced at any time.
     pub revision: Arc<ArcSwap<Revision>>,
+    /// What is held against whom; may be replaced at any time.
+    pub signals: Arc<ArcSwap<State>>,
+    /// Bumped after the revision or the signals were replaced: what is open is then judged again.
+    pub changes: watch::Receiver<u64>,
+    /// Where to count.
+    pub stats: Arc<Stats>,
     /// The decision log.
     pub log: &'a Log,
     /// Where certificates and bundles come from.
@@ -101,14 +117,12 @@ pub async fn start(config: Config, parts: Parts<'_>) -> Result<Running, StartErr
         Arc::clone(&parts.revision),
         Arc::clone(&trust),
         Arc::clone(&parts.clock),
+        Arc::clone(&parts.stats),
     );
     let (served, gateways) = gateways(&config, &keeper)?;
-    for served in &served {
-        keeper.refresh(&served.domains, false).await?;
-        keeper.publish(served)?;
-    }
+    keeper.refresh(&served, false).await?;
     let (trigger, shutdown) = shutdown::channel();
-    let shared = Arc::new(Shared { revision: parts.revision, trust, clock: parts.clock });
+    let shared = Arc::new(Shared { revision: parts.revision, signals: parts.signals, trust, clock: parts.clock });
     let mut threads = Vec::new();
     for index in 0..config.workers.max(1) {
         let lane = parts.log.lane(&format!("worker-{index}"))?;
@@ -118,10 +132,12 @@ pub async fn start(config: Config, parts: Parts<'_>) -> Result<Running, StartErr
             .zip(&config.listeners)
             .map(|(gateway, listener)| Ok((Arc::clone(gateway), listener.listener.try_clone()?)))
             .collect::<io::Result<Vec<_>>>()?;
-        let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
-        threads.push(workers::start(format!("proxy-{index}"), move || run(shared, lane, ids, sockets, shutdown))?);
+        let (shared, changes, counters) = (Arc::clone(&shared), parts.changes.clone(), parts.stats.worker());
+        let shutdown = shutdown.clone();
+        let work = move || run(Worker::new(shared, lane, ids, counters), sockets, changes, shutdown);
+        threads.push(workers::start(format!("proxy-{index}"), work)?);
     }
-    tokio::spawn(keeper.run(served, shutdown));
+    tokio::spawn(keeper.run(served, parts.changes, shutdown));
     Ok(Running { trigger, threads })
 }
 
@@ -130,11 +146,14 @@ fn gateways(config: &Config, keeper: &Keeper) -> Result<(Vec<Served>, Vec<Arc<Ga
     let mut gateways = Vec::new();
     for listener in &config.listeners {
         let names = Arc::new(ServerNames::from_pointee(keeper.empty_table()?));
-        served.push(Served { domains: listener.domains.clone(), names: Arc::clone(&names) });
+        if !listener.plaintext {
+            served.push(Served { domains: listener.domains.clone(), names: Arc::clone(&names) });
+        }
         gateways.push(Arc::new(Gateway {
             name: Arc::from(listener.name.as_str()),
             port: listener.listener.local_addr()?.port(),
-            names,
+            door: if listener.plaintext { Door::Plaintext } else { Door::Tls(names) },
+            domains: listener.domains.as_deref().map(Arc::from),
             connections: AtomicUsize::new(0),
         }));
     }
@@ -144,13 +163,12 @@ fn gateways(config: &Config, keeper: &Keeper) -> Result<(Vec<Served>, Vec<Arc<Ga
 /// One worker's life: its listeners, and once a second the refusals that were only counted. At the end what is in flight
 /// may finish within the drain time; the rest is cut, with its completions recorded.
 async fn run(
-    shared: Arc<Shared>,
-    lane: Lane,
-    ids: IdSource,
+    worker: Rc<Worker>,
     sockets: Vec<(Arc<Gateway>, TcpListener)>,
+    changes: watch::Receiver<u64>,
     mut asked: Shutdown,
 ) {
-    let worker = Worker::new(shared, lane, ids);
+    tokio::task::spawn_local(follow(Rc::clone(&worker), changes));
     let (trigger, shutdown) = shutdown::channel();
     for (gateway, socket) in sockets {
         match tokio::net::TcpListener::from_std(socket) {

@@ -11,13 +11,17 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use policy::Permit;
+use record::Recorded;
 use tokio::time::{Instant, Sleep, sleep_until};
 use trustdir::UpstreamUrl;
-use types::{DecisionId, Failure, Reason, Recordable, facts, facts::Protocol};
+use types::{Failure, Reason, Recordable, facts, facts::Protocol};
 
 use crate::{
     body::{BodyFault, Progress, Silence},
+    line::Line,
     pool::Sender,
+    registry::{Cut, Open, Registered},
     worker::Worker,
 };
 
@@ -25,28 +29,32 @@ use crate::{
 /// without one.
 pub struct Completion {
     worker: Rc<Worker>,
-    id: DecisionId,
+    open: Registered<Open>,
     started: Instant,
-    request: Rc<Progress>,
     response_bytes: Cell<u64>,
     status: Cell<Option<u16>>,
     failure: Cell<Option<Failure>>,
-    recorded: Cell<bool>,
+    cut: Cell<Option<Cut>>,
 }
 
 impl Completion {
-    /// Starts counting. Until told otherwise, the exchange ended because the caller went away.
-    pub fn new(worker: Rc<Worker>, id: DecisionId, request: Rc<Progress>) -> Self {
+    /// Registers the exchange and starts counting. Until told otherwise, it ended because the caller went away.
+    pub fn new(worker: Rc<Worker>, permit: Recorded<Permit>, line: Rc<Line>, request: Rc<Progress>) -> Self {
+        worker.counters().exchange_opened();
         Self {
+            open: worker.registry().open(permit, line, request),
             worker,
-            id,
             started: Instant::now(),
-            request,
             response_bytes: Cell::new(0),
             status: Cell::new(None),
             failure: Cell::new(Some(Failure::CallerGone)),
-            recorded: Cell::new(false),
+            cut: Cell::new(None),
         }
+    }
+
+    /// The exchange as it is registered.
+    pub const fn open(&self) -> &Rc<Open> {
+        self.open.get()
     }
 
     /// The upstream answered with this status.
@@ -59,38 +67,49 @@ impl Completion {
         self.failure.set(None);
     }
 
-    /// Writes the record now, once: what follows belongs to no exchange.
-    fn record(&self) {
-        if !self.recorded.replace(true) {
-            self.worker.record_completion(self);
-        }
-    }
-
     /// The exchange failed.
     pub fn failed(&self, failure: impl Into<Failure>) {
         self.failure.set(Some(failure.into()));
     }
 }
 
+impl Completion {
+    /// An exchange that is dropped before its end has no failure of its own: the cause is found here.
+    fn name_the_end(&self) {
+        let gone = self.failure.get() == Some(Failure::CallerGone);
+        match self.open().is_cut() {
+            Some(cut) if gone || self.failure.get().is_none() => {
+                self.cut.set(Some(cut));
+                self.failed(cut.reason);
+            }
+            _ if gone && self.open().line().is_stalled() => self.failed(Failure::CallerStalled),
+            _ if gone && self.worker.is_cut() => self.failed(Failure::Stopped),
+            _ => {}
+        }
+    }
+}
+
 impl Recordable for Completion {
     fn facts(&self) -> facts::Facts<'_> {
         facts::Facts::Completion(facts::Completion {
-            id: self.id,
+            id: self.open().permit().get().situated().accepted().id,
             status: self.status.get(),
             reason: self.failure.get().map_or("", Failure::code),
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            request_bytes: self.request.bytes.get(),
+            request_bytes: self.open().request().bytes.get(),
             response_bytes: self.response_bytes.get(),
+            revision: self.cut.get().map(|cut| cut.revision),
+            epoch: self.cut.get().map(|cut| cut.epoch),
         })
     }
 }
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        if self.worker.is_cut() && self.failure.get() == Some(Failure::CallerGone) {
-            self.failed(Failure::Stopped);
-        }
-        self.record();
+        self.worker.registry().end(&self.open);
+        self.name_the_end();
+        self.worker.counters().exchange_ended(self.failure.get(), self.cut.get().is_some());
+        self.worker.record_completion(self);
     }
 }
 
@@ -115,8 +134,11 @@ impl Flow {
     /// sends is no longer read.
     fn end_well(&mut self) {
         self.completion.ended_well();
-        let whole = self.completion.request.ended.get();
-        self.completion.request.over.set(!whole);
+        let request = self.completion.open().request();
+        let whole = request.ended.get();
+        if !whole {
+            request.stop();
+        }
         if let Some((upstream, sender)) = self.connection.take().filter(|_| whole) {
             self.completion.worker.pool().put(&upstream, sender);
         }
@@ -132,8 +154,6 @@ impl Flow {
         self.inner = None;
         self.connection = None;
         self.completion.failed(failure);
-        // the stream may stay open for as long as the caller likes
-        self.completion.record();
     }
 
     fn is_end_stream(&self) -> bool {
@@ -152,6 +172,7 @@ impl Watched {
         protocol: Protocol,
     ) -> Self {
         let mut flow = Flow { inner: Some(inner), connection: Some(connection), completion, asked: Instant::now() };
+        flow.completion.open().begin_answer();
         let ended = flow.is_end_stream();
         if ended {
             flow.end_well();
@@ -165,7 +186,7 @@ impl Watched {
     }
 }
 
-/// Lets go of the upstream when the caller asks for nothing for `idle`, or the deadline is over.
+/// Cuts the exchange when the caller asks for nothing for `idle`, or the deadline is over.
 async fn guard(flow: Weak<RefCell<Flow>>, idle: Duration, deadline: Option<Instant>) {
     loop {
         let Some(until) = flow.upgrade().map(|flow| flow.borrow().asked + idle) else { return };
@@ -176,12 +197,16 @@ async fn guard(flow: Weak<RefCell<Flow>>, idle: Duration, deadline: Option<Insta
         if flow.is_end_stream() || flow.inner.is_none() {
             return;
         }
-        if deadline.is_some_and(|deadline| deadline <= now) {
-            return flow.cut(Reason::UpstreamTimeout.into());
-        }
-        if flow.asked + idle <= now {
-            return flow.cut(Failure::CallerStalled);
-        }
+        let failure = if deadline.is_some_and(|deadline| deadline <= now) {
+            Failure::from(Reason::UpstreamTimeout)
+        } else if flow.asked + idle <= now {
+            Failure::CallerStalled
+        } else {
+            continue;
+        };
+        flow.cut(failure);
+        flow.completion.open().line().cut();
+        return;
     }
 }
 

@@ -12,15 +12,18 @@ use arc_swap::ArcSwap;
 use policy::{Permit, call::Refused};
 use record::{Lane, Recorded};
 use runtime::tls::Trust;
+use signal::State;
 use trustdir::Revision;
 use types::{Clock, DecisionId, Reason, Recordable, Timestamp};
 
-use crate::{early::EarlyRefusals, ids::IdSource, pool::Pool, watch::Completion};
+use crate::{early::EarlyRefusals, ids::IdSource, pool::Pool, registry::Registry, stats::Counters, watch::Completion};
 
 /// What all workers of a proxy read.
 pub struct Shared {
     /// The revision in force.
     pub revision: Arc<ArcSwap<Revision>>,
+    /// What is held against whom; replaced at any time.
+    pub signals: Arc<ArcSwap<State>>,
     /// What peers are verified against.
     pub trust: Arc<Trust>,
     /// The clock.
@@ -34,14 +37,34 @@ pub struct Worker {
     ids: RefCell<IdSource>,
     pool: Pool,
     early: RefCell<BTreeMap<Arc<str>, EarlyRefusals>>,
+    registry: Registry,
+    counters: Arc<Counters>,
     is_cut: Cell<bool>,
 }
 
 impl Worker {
     /// A worker that writes to `lane`.
-    pub fn new(shared: Arc<Shared>, lane: Lane, ids: IdSource) -> Rc<Self> {
-        let (lane, ids) = (RefCell::new(lane), RefCell::new(ids));
-        Rc::new(Self { shared, lane, ids, pool: Pool::default(), early: RefCell::default(), is_cut: Cell::new(false) })
+    pub fn new(shared: Arc<Shared>, lane: Lane, ids: IdSource, counters: Arc<Counters>) -> Rc<Self> {
+        Rc::new(Self {
+            shared,
+            lane: RefCell::new(lane),
+            ids: RefCell::new(ids),
+            pool: Pool::default(),
+            early: RefCell::default(),
+            registry: Registry::default(),
+            counters,
+            is_cut: Cell::new(false),
+        })
+    }
+
+    /// What is open.
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// What it counts.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// What all workers read.
@@ -79,18 +102,29 @@ impl Worker {
     /// # Errors
     /// [`Reason::RecordFull`] when the log did not take it.
     pub fn record_permit(&self, permit: Permit) -> Result<Recorded<Permit>, Reason> {
-        self.lane.borrow_mut().append(permit).map_err(|refused| {
-            tracing::error!(error = %refused.why(), "a permit could not be recorded; the request is refused");
-            Reason::RecordFull
-        })
+        match self.lane.borrow_mut().append(permit) {
+            Ok(recorded) => {
+                self.counters.allowed(recorded.get().noted());
+                Ok(recorded)
+            }
+            Err(refused) => {
+                tracing::error!(error = %refused.why(), "a permit could not be recorded; the request is refused");
+                self.counters.refused(Reason::RecordFull, &[]);
+                Err(Reason::RecordFull)
+            }
+        }
     }
 
     /// Records a refusal and gives the reason to answer with: its own, or that of a log that is full.
     pub fn record_refusal(&self, refused: Refused) -> Reason {
         match self.lane.borrow_mut().append(refused) {
-            Ok(recorded) => recorded.get().reason(),
+            Ok(recorded) => {
+                self.counters.refused(recorded.get().reason(), recorded.get().noted());
+                recorded.get().reason()
+            }
             Err(error) => {
                 tracing::error!(error = %error.why(), "a refusal could not be recorded");
+                self.counters.refused(Reason::RecordFull, &[]);
                 Reason::RecordFull
             }
         }
@@ -107,6 +141,8 @@ impl Worker {
             .admit(refused.reason(), accepted.source, accepted.at);
         if admitted {
             self.record_refusal(refused);
+        } else {
+            self.counters.refused(refused.reason(), &[]);
         }
     }
 

@@ -59,18 +59,40 @@ impl core::fmt::Debug for Trust {
 #[error("the certificate and its key cannot be used for TLS")]
 pub struct UnusableKey(#[from] Error);
 
-/// The configuration of a listener for one server identity: TLS 1.3, client certificate required, no resumption.
+/// Whether a peer must present a certificate. One that is presented must be good in either case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PeerCertificate {
+    /// The handshake fails without.
+    Required,
+    /// It may be left out; the peer is then nobody known.
+    Optional,
+}
+
+/// The configurations of a listener for one server identity: TLS 1.3, no resumption.
+#[derive(Clone, Debug)]
+pub struct ServerConfigs {
+    /// For peers that must present a certificate.
+    pub required: Arc<ServerConfig>,
+    /// For peers that may.
+    pub optional: Arc<ServerConfig>,
+}
+
+/// Makes the configurations for a certificate and its key.
 ///
 /// # Errors
 /// When the key is of a kind that TLS cannot use or does not belong to the certificate.
-pub fn server_config(
+pub fn server_configs(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-    trust: Arc<Trust>,
-) -> Result<ServerConfig, UnusableKey> {
+    trust: &Arc<Trust>,
+) -> Result<ServerConfigs, UnusableKey> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let certified = CertifiedKey::from_der(chain, key, &provider)?;
-    Ok(config_with(provider, trust, Arc::new(Always(Arc::new(certified))))?)
+    let certified = Arc::new(CertifiedKey::from_der(chain, key, &provider)?);
+    let config = |peer| {
+        let resolver = Arc::new(Always(Arc::clone(&certified)));
+        config_with(Arc::clone(&provider), Arc::clone(trust), resolver, peer).map(Arc::new)
+    };
+    Ok(ServerConfigs { required: config(PeerCertificate::Required)?, optional: config(PeerCertificate::Optional)? })
 }
 
 /// A configuration that refuses every handshake with a TLS alert: for server names that are not served.
@@ -78,16 +100,18 @@ pub fn server_config(
 /// # Errors
 /// Never in practice; rustls checks the provider.
 pub fn refusing_config(trust: Arc<Trust>) -> Result<ServerConfig, UnusableKey> {
-    Ok(config_with(Arc::new(aws_lc_rs::default_provider()), trust, Arc::new(Never))?)
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    Ok(config_with(provider, trust, Arc::new(Never), PeerCertificate::Required)?)
 }
 
 fn config_with(
     provider: Arc<CryptoProvider>,
     trust: Arc<Trust>,
     resolver: Arc<dyn ResolvesServerCert>,
+    peer: PeerCertificate,
 ) -> Result<ServerConfig, Error> {
     let algorithms = provider.signature_verification_algorithms;
-    let verifier = Arc::new(SpiffeClientVerifier { trust, algorithms });
+    let verifier = Arc::new(SpiffeClientVerifier { trust, algorithms, peer });
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier)
@@ -155,9 +179,14 @@ impl ResolvesServerCert for Never {
 struct SpiffeClientVerifier {
     trust: Arc<Trust>,
     algorithms: WebPkiSupportedAlgorithms,
+    peer: PeerCertificate,
 }
 
 impl ClientCertVerifier for SpiffeClientVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.peer == PeerCertificate::Required
+    }
+
     /// No hints: which trust domains are known is nobody's business.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]

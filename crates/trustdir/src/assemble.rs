@@ -8,13 +8,14 @@ use std::{
 };
 
 use policy::model::{self, Effect, Model, Route, Unlisted};
-use types::{Label, RouteId, ServiceId, SpiffeId, TrustDomain, UnixRule, WorkloadId};
+use types::{Host, Label, Mode, RouteId, ServiceId, SpiffeId, TrustDomain, UnixRule, WorkloadId};
 
 use crate::{
     claims::{self, Claimant},
     consent::{self, Domains},
     domain::RawDomain,
     load::Apis,
+    lost::Lost,
     organisation::{Organisation, check_floor, spoken},
     problem::{File, quote},
     revision::{Domain, Service, Workload},
@@ -23,7 +24,7 @@ use crate::{
     table::{RouteTree, Table},
 };
 
-/// Everything of a revision but policies and tests.
+/// Everything of a revision but policies and tests; less than that where an error was reported.
 pub(crate) struct Parts {
     pub(crate) model: Arc<Model>,
     pub(crate) domains: BTreeMap<Label, Domain>,
@@ -40,71 +41,89 @@ pub(crate) fn api_path(domain: &Label, written: &str) -> String {
     format!("domains/{domain}/{written}")
 }
 
-/// Checks and joins. `None` where a name is missing without which nothing can be named; that is reported.
-pub(crate) fn assemble(organisation: &Organisation, read: &Read<'_>, apis: &Apis<'_>) -> Option<Parts> {
+/// Checks and joins. Of a domain that could not be read there is the name. Notes what else is lost.
+pub(crate) fn assemble(organisation: &Organisation, read: &Read<'_>, apis: &Apis<'_>, lost: &mut Lost) -> Parts {
     let borrowed: Domains<'_> =
         read.iter().map(|(name, content)| (name.clone(), content.as_ref().map(|(file, raw)| (*file, raw)))).collect();
-    consent::check(&borrowed);
+    consent::check(&borrowed, lost);
     check_settings(organisation, &borrowed);
     check_attestation(&borrowed);
-    let listed = list_routes(&borrowed, apis);
-    check_claims(&borrowed, &listed);
+    let listed = list_routes(&borrowed, apis, lost);
+    lost.disputed = check_claims(&borrowed, &listed);
 
-    let name = organisation.name.as_ref()?;
+    let name = organisation.name.clone().unwrap_or_else(unknown_name);
     let mut parts = Collected::default();
     for (domain, content) in &borrowed {
-        let (file, raw) = (*content)?;
-        let trust_domain = trust_domain(domain, name, &file)?;
-        parts.add(domain, trust_domain, raw, &listed, organisation);
+        match content {
+            Some((file, raw)) => parts.add(domain, trust_domain(domain, &name, file), raw, &listed, organisation),
+            None => {
+                drop(parts.models.insert(domain.clone(), build_domain(domain, &RawDomain::default(), BTreeMap::new())))
+            }
+        }
     }
     let model = Model {
-        organisation: name.clone(),
+        organisation: name,
         risk_unknown: organisation.risk_unknown,
         timezone: organisation.timezone.clone(),
         domains: parts.models,
     };
     let table = Table::new(parts.services.values());
     let Collected { domains, services, workloads, .. } = parts;
-    Some(Parts { model: Arc::new(model), domains, services, workloads, table })
+    Parts { model: Arc::new(model), domains, services, workloads, table }
+}
+
+/// Stands in for a name that could not be read, so that the rest can be checked. Nothing that is checked depends on it.
+#[expect(clippy::expect_used, reason = "a fixed name, which tests read")]
+fn unknown_name() -> TrustDomain {
+    TrustDomain::parse("unknown").expect("a trust domain")
 }
 
 type AllRoutes<'a> = BTreeMap<ServiceId, Vec<Listed<'a>>>;
 
-fn list_routes<'a>(domains: &Domains<'a>, apis: &Apis<'a>) -> AllRoutes<'a> {
+fn list_routes<'a>(domains: &Domains<'a>, apis: &Apis<'a>, lost: &mut Lost) -> AllRoutes<'a> {
     let mut all = AllRoutes::new();
     for (domain, (file, raw)) in domains.iter().filter_map(|(name, content)| Some((name, (*content)?))) {
         for (name, service) in raw.services.iter() {
             let named = service.apis.iter().filter_map(|api| apis.get(&api_path(domain, &api.value)));
-            let named: Vec<_> = named.map(|(file, operations)| (*file, operations.as_slice())).collect();
-            let listed = routes::join(service, file, &named);
-            if !service.says_routes && !service.judges_unlisted {
+            let named: Vec<_> = named.map(|(file, description)| (*file, description)).collect();
+            let (listed, not_too_many) = routes::join(service, file, &named);
+            let described =
+                named.len() == service.apis.len() && named.iter().all(|(_, description)| description.is_whole);
+            if !service.says_routes && !service.judges_unlisted && service.routes_are_whole {
                 let hint = "list some in `routes`, or name an OpenAPI description in `api`".to_owned();
                 let message = format!("the service {} has no route: every call is refused", quote(name.value.as_str()));
                 file.warn("service.no-routes", &name.span, message, Some(hint));
             }
-            all.insert(ServiceId::new(domain.clone(), name.value.clone()), listed);
+            let id = ServiceId::new(domain.clone(), name.value.clone());
+            if !(service.routes_are_whole && described && not_too_many) {
+                lost.names.routes.insert(id.clone());
+            }
+            all.insert(id, listed);
         }
     }
     all
 }
 
-fn check_claims(domains: &Domains<'_>, listed: &AllRoutes<'_>) {
+fn check_claims(domains: &Domains<'_>, listed: &AllRoutes<'_>) -> BTreeSet<Host> {
     let mut claimants = Vec::new();
     for (domain, (file, raw)) in domains.iter().filter_map(|(name, content)| Some((name, (*content)?))) {
         for (name, service) in raw.services.iter() {
             let id = ServiceId::new(domain.clone(), name.value.clone());
             let routes = listed.get(&id).map(Vec::as_slice).unwrap_or_default();
-            claimants.push(Claimant { id, file, hosts: &service.hosts, routes });
+            let hosts_are_whole = service.hosts_are_whole;
+            claimants.push(Claimant { id, file, hosts: &service.hosts, hosts_are_whole, routes });
         }
     }
-    claims::check(&claimants);
+    claims::check(&claimants)
 }
 
 fn check_settings(organisation: &Organisation, domains: &Domains<'_>) {
     for (file, raw) in domains.values().flatten() {
+        raw.modes.check_floor(organisation, file);
         let Some(ttl) = &raw.svid_ttl else { continue };
-        check_floor(ttl, organisation.floor_ttl, file);
-        if ttl.value > organisation.default_ttl && ttl.value <= organisation.floor_ttl {
+        check_floor(ttl, organisation, file);
+        let is_weaker = ttl.value > organisation.default_ttl && ttl.value <= organisation.floor_ttl;
+        if is_weaker && organisation.default_is_known {
             let (asked, usual) = (spoken(ttl.value), spoken(organisation.default_ttl));
             let message = format!("`svid.ttl` of {asked} is weaker than the organisation's {usual}");
             let hint = "a stolen credential is good for as long".to_owned();
@@ -154,7 +173,7 @@ impl Collected {
     fn add(
         &mut self,
         name: &Label,
-        trust_domain: TrustDomain,
+        trust_domain: Option<TrustDomain>,
         raw: &RawDomain,
         listed: &AllRoutes<'_>,
         organisation: &Organisation,
@@ -163,14 +182,16 @@ impl Collected {
         let mut services = BTreeMap::new();
         for (service_name, service) in raw.services.iter() {
             let id = ServiceId::new(name.clone(), service_name.value.clone());
-            let built = build_service(id.clone(), service, listed.get(&id).map(Vec::as_slice).unwrap_or_default());
+            let routes = listed.get(&id).map(Vec::as_slice).unwrap_or_default();
+            let built = build_service(id.clone(), service, routes, raw.modes.unlisted());
             services.insert(service_name.value.clone(), Arc::clone(&built.model));
             self.services.insert(id, Arc::new(built));
         }
+        self.models.insert(name.clone(), build_domain(name, raw, services));
+        let Some(trust_domain) = trust_domain else { return };
         for workload in raw.workload_names() {
             self.add_workload(WorkloadId::new(name.clone(), workload.clone()), raw, &trust_domain, svid_ttl);
         }
-        self.models.insert(name.clone(), build_domain(name, raw, services));
         self.domains.insert(name.clone(), Domain { name: name.clone(), trust_domain, svid_ttl });
     }
 
@@ -189,6 +210,7 @@ fn build_domain(name: &Label, raw: &RawDomain, services: BTreeMap<Label, Arc<mod
     let ids = |list: &[crate::decode::Spanned<ServiceId>]| list.iter().map(|item| item.value.clone()).collect();
     model::Domain {
         name: name.clone(),
+        modes: raw.modes.build(name),
         accepts_from: raw.accepts_from.iter().map(|(caller, list)| (caller.value.clone(), values(list))).collect(),
         calls: raw.calls.iter().map(|(workload, list)| (workload.value.clone(), ids(list))).collect(),
         services,
@@ -196,14 +218,17 @@ fn build_domain(name: &Label, raw: &RawDomain, services: BTreeMap<Label, Arc<mod
     }
 }
 
-fn build_service(id: ServiceId, raw: &RawService, listed: &[Listed<'_>]) -> Service {
+fn build_service(id: ServiceId, raw: &RawService, listed: &[Listed<'_>], unlisted: Mode) -> Service {
     let routes: Vec<Arc<Route>> = listed.iter().map(|route| route.route(&id)).collect();
-    let unlisted = if raw.judges_unlisted {
+    let pseudo = || {
         // What is not described may change anything.
-        let id = RouteId::unlisted(id.clone());
-        Unlisted::Judge(Arc::new(Route { id, effect: Effect::Write, sensitivity: raw.sensitivity }))
-    } else {
-        Unlisted::Deny
+        let (id, effect, sensitivity) = (RouteId::unlisted(id.clone()), Effect::Write, raw.sensitivity);
+        Arc::new(Route { id, effect, sensitivity, insecure_open: false })
+    };
+    let unlisted = match (raw.judges_unlisted, unlisted) {
+        (true, _) => Unlisted::Judge(pseudo()),
+        (false, Mode::Enforce) => Unlisted::Deny,
+        (false, Mode::Observe | Mode::Shadow) => Unlisted::Tolerate(pseudo()),
     };
     let tree = RouteTree::new(&routes);
     Service {

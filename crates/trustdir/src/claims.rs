@@ -1,7 +1,7 @@
 //! Who claims which host: a host belongs to one domain, because it has one certificate, and a host with its prefix to
 //! one service.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use types::{Host, Label, ServiceId, Template, template::Segment};
 
@@ -17,6 +17,8 @@ pub(crate) struct Claimant<'a> {
     pub(crate) id: ServiceId,
     pub(crate) file: File<'a>,
     pub(crate) hosts: &'a [Spanned<HostPrefix>],
+    /// Whether `hosts` is all that is claimed.
+    pub(crate) hosts_are_whole: bool,
     pub(crate) routes: &'a [Listed<'a>],
 }
 
@@ -40,24 +42,30 @@ struct OnHost<'a> {
 }
 
 /// Reports claims that contradict each other, and routes that no claim leads to. `claimants` come in the order of their
-/// files; the later of two claims is reported.
-pub(crate) fn check(claimants: &[Claimant<'_>]) {
+/// files; the later of two claims is reported. Gives back the hosts of which it is not known who has them.
+pub(crate) fn check(claimants: &[Claimant<'_>]) -> BTreeSet<Host> {
+    let mut disputed = BTreeSet::new();
     let mut hosts: HashMap<&Host, OnHost<'_>> = HashMap::new();
     for by in claimants {
         for host in by.hosts {
             let claim = Claim { by, host };
             let new = || OnHost { first: claim, by_prefix: HashMap::new() };
             let known = hosts.entry(host.value.host()).or_insert_with(new);
-            report_contradiction(claim, known);
+            if report_contradiction(claim, known) {
+                disputed.insert(host.value.host().clone());
+            }
             known.by_prefix.entry(host.value.prefix()).or_insert(claim);
         }
     }
-    for by in claimants {
+    let is_certain =
+        |by: &&Claimant<'_>| by.hosts_are_whole && by.hosts.iter().all(|host| !disputed.contains(host.value.host()));
+    for by in claimants.iter().filter(is_certain) {
         by.routes.iter().for_each(|route| report_unreachable(by, route, &hosts));
     }
+    disputed
 }
 
-fn report_contradiction(claim: Claim<'_>, known: &OnHost<'_>) {
+fn report_contradiction(claim: Claim<'_>, known: &OnHost<'_>) -> bool {
     let (Claimant { id, file, .. }, Spanned { value, span }) = (claim.by, claim.host);
     if known.first.by.id.domain() != id.domain() {
         let (mine, theirs): (&Label, &Label) = (id.domain(), known.first.by.id.domain());
@@ -66,7 +74,9 @@ fn report_contradiction(claim: Claim<'_>, known: &OnHost<'_>) {
         let other = format!("`{}` claims it in {}", known.first.by.id, known.first.place());
         let hint = format!("{other}; a host has one certificate, so one domain");
         file.error("host.two-domains", span, message, Some(hint));
-    } else if let Some(other) = known.by_prefix.get(value.prefix()) {
+        return true;
+    }
+    if let Some(other) = known.by_prefix.get(value.prefix()) {
         let message = format!("the host `{value}` is claimed twice");
         let other = format!("`{}` claims it too, in {}", other.by.id, other.place());
         file.error(
@@ -75,7 +85,9 @@ fn report_contradiction(claim: Claim<'_>, known: &OnHost<'_>) {
             message,
             Some(format!("{other}; give one of them a prefix: `{value}/PATH`")),
         );
+        return true;
     }
+    false
 }
 
 /// A route is unreachable where no claim of its service covers its paths, and shadowed where on every host that could
@@ -91,9 +103,7 @@ fn report_unreachable(by: &Claimant<'_>, route: &Listed<'_>, hosts: &HashMap<&Ho
             Some(_) | None => return,
         }
     }
-    if !by.hosts.is_empty() {
-        report_route(route, taker);
-    }
+    report_route(route, taker);
 }
 
 /// The prefixes that cover all paths of a template and are deeper than `depth`, shortest first.

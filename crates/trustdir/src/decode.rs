@@ -52,12 +52,52 @@ impl<T> FromIterator<(Spanned<Label>, T)> for Named<T> {
     }
 }
 
+/// What stands in a mapping and could not be read.
+pub(crate) struct Unread<'n> {
+    entries: &'n [Entry],
+    dropped: &'n [Option<String>],
+    known: Vec<&'static str>,
+}
+
+/// How the value of a key looks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Map,
+    List,
+    /// One of many: an unknown key is not taken for this one by its value.
+    Plain,
+}
+
+impl Unread<'_> {
+    /// Whether something of it may have been meant to be a known key: an unknown key that looks like it, one that looks
+    /// like no key but has such a value where the known one is missing, or a key that was dropped.
+    pub(crate) fn may_be(&self, key: &str, shape: Shape) -> bool {
+        let is_near = |written: &str| written == key || suggest::nearest(written, [key]).is_some();
+        let is_missing = !self.entries.iter().any(|entry| entry.key == key);
+        let like_none = |entry: &Entry| suggest::nearest(&entry.key, self.known.iter().copied()).is_none();
+        let fits = |entry: &Entry| is_missing && has_shape(&entry.node.value, shape) && like_none(entry);
+        let mut unknown = self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str()));
+        unknown.any(|entry| is_near(&entry.key) || fits(entry))
+            || self.dropped.iter().any(|written| written.as_deref().is_none_or(is_near))
+    }
+}
+
+fn has_shape(value: &Value, shape: Shape) -> bool {
+    match value {
+        Value::Map(entries) => shape == Shape::Map && !entries.is_empty(),
+        Value::List(items) => shape == Shape::List && !items.is_empty(),
+        Value::Broken => shape != Shape::Plain,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => false,
+    }
+}
+
 /// The keys of one mapping. Each key is taken once; [`Fields::finish`] reports what nobody took and what is missing.
 pub(crate) struct Fields<'n, 'f> {
     file: &'f File<'f>,
     what: &'static str,
     owner: Range<usize>,
     entries: &'n [Entry],
+    dropped: &'n [Option<String>],
     known: Vec<&'static str>,
     missing: Vec<(&'static str, &'static str)>,
 }
@@ -66,7 +106,8 @@ impl<'n, 'f> Fields<'n, 'f> {
     /// Opens a mapping. `what` names it in messages, with its article: `a service`.
     pub(crate) fn open(node: &'n Node, file: &'f File<'f>, what: &'static str) -> Option<Self> {
         let entries = mapping(node, file, what)?;
-        Some(Self { file, what, owner: node.at.clone(), entries, known: Vec::new(), missing: Vec::new() })
+        let (owner, dropped) = (node.at.clone(), node.dropped.as_slice());
+        Some(Self { file, what, owner, entries, dropped, known: Vec::new(), missing: Vec::new() })
     }
 
     /// The value of a key that may be left out.
@@ -93,17 +134,15 @@ impl<'n, 'f> Fields<'n, 'f> {
         read(self.optional(key)?, self.file)
     }
 
-    /// Reports unknown and missing keys, and gives back whether every key was known. A missing key is not reported where
-    /// an unknown one looks like it.
-    pub(crate) fn finish(self) -> bool {
-        let mut all_known = true;
+    /// Reports unknown and missing keys, and gives back what could not be read. A missing key is not reported where an
+    /// unknown one looks like it.
+    pub(crate) fn finish(self) -> Unread<'n> {
         let mut misspelt = Vec::new();
         let is_free = |key: &&str| !self.entries.iter().any(|entry| entry.key == *key);
         let free: Vec<&str> = self.known.iter().copied().filter(is_free).collect();
         for entry in self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str())) {
             let near = suggest::nearest(&entry.key, free.iter().copied());
             misspelt.extend(near);
-            all_known = false;
             let hint = match near {
                 Some(key) => format!("did you mean `{key}`?"),
                 None => format!("{} takes {}", self.what, suggest::list(&self.known)),
@@ -119,15 +158,16 @@ impl<'n, 'f> Fields<'n, 'f> {
             let hint = format!("{} needs it, such as `{example}`", self.what);
             self.file.error("yaml.missing-key", &self.owner, format!("missing key `{key}`"), Some(hint));
         }
-        all_known
+        Unread { entries: self.entries, dropped: self.dropped, known: self.known }
     }
 }
 
 /// Reports a value of the wrong type.
 pub(crate) fn wrong_type(node: &Node, file: &File<'_>, want: &str, hint: Option<String>) {
-    if node.value != Value::Broken {
-        file.error("yaml.type", node.point(), format!("expected {want}, found {}", node.kind()), hint);
+    if node.value == Value::Broken {
+        return file.pass_over();
     }
+    file.error("yaml.type", node.point(), format!("expected {want}, found {}", node.kind()), hint);
 }
 
 /// Reports a value of the right type that does not fit.
@@ -138,6 +178,9 @@ pub(crate) fn bad_value(node: &Node, file: &File<'_>, message: String, hint: &st
 /// The entries of a mapping.
 pub(crate) fn mapping<'n>(node: &'n Node, file: &File<'_>, want: &str) -> Option<&'n [Entry]> {
     if let Value::Map(entries) = &node.value {
+        if !node.dropped.is_empty() {
+            file.pass_over();
+        }
         return Some(entries);
     }
     let hint = match &node.value {

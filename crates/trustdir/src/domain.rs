@@ -5,7 +5,8 @@ use core::time::Duration;
 use types::{Label, ServiceId};
 
 use crate::{
-    decode::{Fields, Named, Spanned, items, mapping, parsed},
+    decode::{Fields, Named, Shape, Spanned, items, mapping, parsed},
+    modes::{self, RawModes},
     organisation::{requires, svid},
     problem::{File, quote},
     service::{self, RawService},
@@ -19,10 +20,18 @@ pub(crate) struct RawDomain {
     pub(crate) accepts_from: Named<Vec<Spanned<Label>>>,
     pub(crate) calls: Named<Vec<Spanned<ServiceId>>>,
     pub(crate) svid_ttl: Option<Spanned<Duration>>,
+    pub(crate) modes: RawModes,
     pub(crate) services: Named<RawService>,
     pub(crate) workloads: Named<RawWorkload>,
-    /// Whether every key and name could be read. Where not, a name that seems unknown may be one of those.
+    /// Whether the name of every service and workload could be read. Where not, a name that seems unknown may be one of
+    /// those.
     pub(crate) names_are_whole: bool,
+    /// Whether the name of every service could be read.
+    pub(crate) services_are_whole: bool,
+    /// Whether everything in `accepts_from` and `calls` could be read.
+    pub(crate) consent_is_whole: bool,
+    /// The name that the file gives the domain, where that is not the folder's.
+    pub(crate) other_name: Option<Label>,
 }
 
 impl RawDomain {
@@ -42,53 +51,45 @@ pub(crate) fn read(root: &Node, file: &File<'_>, folder: &Label) -> RawDomain {
     let mut domain = RawDomain::default();
     let Some(mut fields) = Fields::open(root, file, "a domain") else { return domain };
     if let Some(node) = fields.required("domain", "domain: finance") {
-        check_name(node, file, folder);
+        domain.other_name = check_name(node, file, folder);
     }
-    let mut whole = true;
     let service = |entry: &Entry| items(&entry.node, file, "a list of services of this domain", label);
-    domain.accepts_from = named(fields.optional("accepts_from"), file, "`accepts_from`", &mut whole, service);
+    let (accepts, accepts_whole) =
+        file.watch(|| named(fields.optional("accepts_from"), file, "`accepts_from`", service).0);
     let called = |entry: &Entry| items(&entry.node, file, "a list of services such as `hr/people`", service_id);
-    domain.calls = named(fields.optional("calls"), file, "`calls`", &mut whole, called);
+    let (calls, calls_whole) = file.watch(|| named(fields.optional("calls"), file, "`calls`", called).0);
     fields.take("requires", requires);
     domain.svid_ttl = fields.take("svid", svid);
+    domain.modes = modes::read(&mut fields);
     let service = |entry: &Entry| service::read(&entry.node, file);
-    domain.services = named(fields.optional("services"), file, "`services`", &mut whole, service);
+    let (services, services_whole) = named(fields.optional("services"), file, "`services`", service);
     let workload = |entry: &Entry| workload::read(&entry.node, file);
-    domain.workloads = named(fields.optional("workloads"), file, "`workloads`", &mut whole, workload);
-    domain.names_are_whole = fields.finish() && whole;
-    domain
+    let (workloads, workloads_whole) = named(fields.optional("workloads"), file, "`workloads`", workload);
+    let unread = fields.finish();
+    let is_there = |key| !unread.may_be(key, Shape::Map);
+    domain.services_are_whole = services_whole && is_there("services");
+    domain.names_are_whole = domain.services_are_whole && workloads_whole && is_there("workloads");
+    domain.consent_is_whole = accepts_whole && calls_whole && is_there("accepts_from") && is_there("calls");
+    RawDomain { accepts_from: accepts, calls, services, workloads, ..domain }
 }
 
-fn check_name(node: &Node, file: &File<'_>, folder: &Label) {
-    let Some(name) = label(node, file) else { return };
-    if name != *folder {
-        let message = format!("the domain {} lies in the folder {}", quote(name.as_str()), quote(folder.as_str()));
-        file.error(
-            "domain.folder",
-            node.point(),
-            message,
-            Some(format!("write `domain: {folder}`, or rename the folder")),
-        );
-    }
+/// Gives back a name that is not the folder's.
+fn check_name(node: &Node, file: &File<'_>, folder: &Label) -> Option<Label> {
+    let name = label(node, file).filter(|name| name != folder)?;
+    let message = format!("the domain {} lies in the folder {}", quote(name.as_str()), quote(folder.as_str()));
+    let hint = format!("write `domain: {folder}`, or rename the folder");
+    file.error("domain.folder", node.point(), message, Some(hint));
+    Some(name)
 }
 
-/// The entries of a mapping whose keys are names. `whole` becomes false where one could not be read.
-fn named<T>(
-    node: Option<&Node>,
-    file: &File<'_>,
-    want: &str,
-    whole: &mut bool,
-    read: impl Fn(&Entry) -> T,
-) -> Named<T> {
-    let Some(node) = node else { return Named::default() };
-    let Some(entries) = mapping(node, file, want) else {
-        *whole = false;
-        return Named::default();
-    };
+/// The entries of a mapping whose keys are names, and whether every name could be read.
+fn named<T>(node: Option<&Node>, file: &File<'_>, want: &str, read: impl Fn(&Entry) -> T) -> (Named<T>, bool) {
+    let Some(node) = node else { return (Named::default(), true) };
+    let Some(entries) = mapping(node, file, want) else { return (Named::default(), false) };
     // The value is read even where the name does not fit, so that its problems are reported too.
     let read: Vec<_> = entries.iter().map(|entry| (key(entry, file), read(entry))).collect();
-    *whole &= read.iter().all(|(name, _)| name.is_some());
-    read.into_iter().filter_map(|(name, value)| Some((name?, value))).collect()
+    let whole = node.dropped.is_empty() && read.iter().all(|(name, _)| name.is_some());
+    (read.into_iter().filter_map(|(name, value)| Some((name?, value))).collect(), whole)
 }
 
 fn key(entry: &Entry, file: &File<'_>) -> Option<Spanned<Label>> {

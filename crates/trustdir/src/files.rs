@@ -7,7 +7,7 @@ use types::{Label, limits};
 
 use crate::{
     problem::{Problem, Sink, Text, quote},
-    revision_id,
+    revision_id, suggest,
 };
 
 /// A folder of files, wherever it lies: on disk, in memory, in a store.
@@ -107,12 +107,20 @@ pub(crate) struct Collected {
     pub(crate) digests: BTreeMap<String, [u8; 32]>,
     /// What is there but was not read; that is reported.
     pub(crate) refused: BTreeSet<String>,
+    /// The directory was not read at all; that is reported.
+    pub(crate) is_unread: bool,
 }
 
 impl Collected {
     /// Whether something stands at a path, read or refused.
     pub(crate) fn is_there(&self, path: &str) -> bool {
         self.texts.contains_key(path) || self.refused.contains(path)
+    }
+
+    /// Whether a file that is missing may be a refused one: something with a similar name stands in the same `folder`.
+    pub(crate) fn may_be_refused(&self, path: &str, folder: &str) -> bool {
+        let beside = self.refused.iter().map(String::as_str).filter(|refused| refused.starts_with(folder));
+        self.refused.contains(path) || suggest::nearest(path, beside).is_some()
     }
 
     /// The texts, for excerpts.
@@ -140,6 +148,7 @@ pub(crate) fn collect(files: &impl Files, sink: &Sink) -> Collected {
         Ok(entries) => entries,
         Err(error) => {
             sink.push(Problem::error("file.unreadable", "", format!("the directory cannot be listed: {error}")));
+            collected.is_unread = true;
             return collected;
         }
     };
@@ -149,6 +158,7 @@ pub(crate) fn collect(files: &impl Files, sink: &Sink) -> Collected {
     if entries.len() > most {
         let message = format!("the directory holds {} files; at most {most} are read", entries.len());
         sink.push(Problem::error("file.too-many", "", message));
+        collected.is_unread = true;
         return collected;
     }
     let mut room = limits::DIRECTORY_BYTES.default;
@@ -166,7 +176,7 @@ pub(crate) fn collect(files: &impl Files, sink: &Sink) -> Collected {
 }
 
 /// Not part of a revision: the node's own file, words for people, and whatever starts with a dot (`.git`).
-fn is_ignored(path: &str) -> bool {
+pub fn is_ignored(path: &str) -> bool {
     path == "node.yaml" || path.ends_with(".md") || path.split('/').any(|part| part.starts_with('.') && part != "..")
 }
 
@@ -187,7 +197,8 @@ fn accept(entry: &FileEntry, sink: &Sink) -> Option<Place> {
     place
 }
 
-fn place(path: &str) -> Option<Place> {
+/// What a path stands for; `None` where nothing may stand there.
+pub(crate) fn place(path: &str) -> Option<Place> {
     let parts: Vec<&str> = path.split('/').collect();
     let named = |name: &str, extensions: &[&str]| {
         name.rsplit_once('.').is_some_and(|(stem, extension)| !stem.is_empty() && extensions.contains(&extension))

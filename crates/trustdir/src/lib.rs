@@ -17,6 +17,8 @@ mod domain;
 mod files;
 mod host;
 mod load;
+mod lost;
+mod modes;
 pub mod node;
 mod openapi;
 mod organisation;
@@ -35,16 +37,17 @@ mod upstream;
 mod workload;
 mod yaml;
 
-pub use files::{FileEntry, FileKind, Files, FilesError, MemoryFiles};
+pub use files::{FileEntry, FileKind, Files, FilesError, MemoryFiles, is_ignored};
 pub use host::HostPrefix;
 pub use load::{Loaded, load};
 pub use node::NodeConfig;
 pub use problem::{Problem, Severity, line_column};
-pub use revision::{Domain, Revision, Service, Workload};
+pub use revision::{Asks, Domain, Revision, Service, Workload};
 pub use run_tests::{TestResult, run_tests};
 pub use service::ServiceLimits;
 pub use starter::starter;
-pub use tests_file::{TestBy, TestCaller, TestCase};
+pub use suggest::nearest;
+pub use tests_file::{Answer, TestBy, TestCaller, TestCase};
 pub use upstream::{Upstream, UpstreamHost, UpstreamUrl};
 
 #[cfg(test)]

@@ -5,14 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use policy::{Model, SourceFile, Sources};
+use policy::{Model, Policies, PolicyNames, SourceFile, Sources};
 use types::Label;
 
 use crate::{
     assemble::{self, Parts},
+    decode::Spanned,
     domain::{self, RawDomain},
     files::{Collected, Files, Place, collect},
-    openapi::{self, Operation},
+    lost::Lost,
+    openapi::{self, Description},
     organisation::{self, Organisation},
     problem::{File, Problem, Sink, quote},
     revision::Revision,
@@ -37,60 +39,61 @@ pub struct Loaded {
 /// decisions name the organisation's guardrails.
 const RESERVED: [&str; 3] = ["system", "devices", "org"];
 
-/// Problems under these heads leave all names and routes known, so policies and tests can still be held against them.
-const HARMLESS_TO_NAMES: [&str; 6] = ["host.", "settings.", "upstream.", "attest.", "name.", "consent."];
-
 /// Loads a trust directory. Every problem is found in one run; the same files give the same revision, always.
 pub fn load(files: &impl Files) -> Loaded {
     let sink = Sink::default();
     let collected = collect(files, &sink);
-    let revision = build(&collected, &sink);
+    let revision = if collected.is_unread { None } else { build(&collected, &sink) };
     let revision = revision.filter(|_| !sink.has_errors()).map(Arc::new);
     Loaded { revision, problems: sink.into_problems(), sources: collected.into_sources() }
 }
 
 fn build(collected: &Collected, sink: &Sink) -> Option<Revision> {
+    let mut lost = Lost::default();
     let organisation = read_organisation(collected, sink);
-    let names = domain_names(collected);
-    let domains: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), read_domain(name, collected, sink))).collect();
-    if names.is_empty() && collected.is_there(organisation::PATH) {
-        let warning = Problem::warning("organisation.no-domains", organisation::PATH, "there is no domain yet");
-        sink.push(warning.hint("make a folder in `domains` with a `domain.yaml`"));
-    }
+    let domains = read_domains(collected, sink, &mut lost);
     let apis = read_apis(&domains, collected, sink);
     let cases = read_tests(collected, sink);
-    let parts = assemble::assemble(&organisation, &domains, &apis);
-    let sources = policy_sources(collected);
-    if sink.has_errors_beside(&HARMLESS_TO_NAMES) {
-        policy::check_syntax(&sources).into_iter().for_each(|problem| sink.push(problem));
+    let parts = assemble::assemble(&organisation, &domains, &apis, &mut lost);
+    if sink.is_full() {
         return None;
     }
-    finish(parts?, &sources, &cases, collected, sink)
-}
-
-/// Compiles the policies and holds the tests against everything.
-fn finish(
-    parts: Parts,
-    sources: &Sources,
-    cases: &[RawCase<'_>],
-    collected: &Collected,
-    sink: &Sink,
-) -> Option<Revision> {
-    let model: Arc<Model> = Arc::clone(&parts.model);
-    let (policies, problems) = policy::compile(&model, sources);
-    problems.into_iter().for_each(|problem| sink.push(problem));
-    let policies = policies.map(Arc::new);
-    tests_check::check(cases, &parts, policies.as_deref());
-    let tests: Vec<TestCase> = cases.iter().map(|case| case.case.clone()).collect();
+    let (policies, names) = compile(&parts.model, &policy_sources(collected), &lost, sink);
+    tests_check::check(&cases, &parts, &names, &lost);
+    check_modes(&domains, &names);
+    let tests: Vec<TestCase> = cases.into_iter().map(|case| case.case).collect();
     let Parts { model, domains, services, workloads, table } = parts;
     let id = revision_id::of(&collected.digests);
-    Some(Revision { id, model, policies: policies?, domains, services, workloads, table, tests })
+    Some(Revision { id, model, policies: Arc::new(policies?), domains, services, workloads, table, tests })
+}
+
+/// Compiles the policies where everything else is well, and otherwise checks them against what is left.
+fn compile(model: &Arc<Model>, sources: &Sources, lost: &Lost, sink: &Sink) -> (Option<Policies>, PolicyNames) {
+    if sink.has_errors() {
+        let (names, problems) = policy::check_incomplete(model, sources, &lost.names);
+        problems.into_iter().for_each(|problem| sink.push(problem));
+        return (None, names);
+    }
+    let (policies, problems) = policy::compile(model, sources);
+    problems.into_iter().for_each(|problem| sink.push(problem));
+    let names = policies.as_ref().map(Policies::names);
+    let names = names.unwrap_or_else(|| policy::check_incomplete(model, sources, &lost.names).0);
+    (policies, names)
+}
+
+/// Holds the policies that `modes` names against those that there are.
+fn check_modes(domains: &assemble::Read<'_>, names: &PolicyNames) {
+    for (name, content) in domains {
+        if let Some((file, raw)) = content {
+            raw.modes.check_policies(name, names, file);
+        }
+    }
 }
 
 fn read_organisation(collected: &Collected, sink: &Sink) -> Organisation {
     let path = organisation::PATH;
     let Some(text) = collected.texts.get(path) else {
-        if !collected.is_there(path) {
+        if !collected.may_be_refused(path, "") {
             let problem = Problem::error("organisation.missing", path, "the trust directory has no `countersign.yaml`");
             sink.push(problem.hint("it starts with `organisation: acme.internal`"));
         }
@@ -98,6 +101,27 @@ fn read_organisation(collected: &Collected, sink: &Sink) -> Organisation {
     };
     let file = File { path, text, sink };
     yaml::read(&file).map(|root| organisation::read(&root, &file)).unwrap_or_default()
+}
+
+/// All domains that there seem to be. `None` for one whose content is lost.
+fn read_domains<'a>(collected: &'a Collected, sink: &'a Sink, lost: &mut Lost) -> assemble::Read<'a> {
+    let names = domain_names(collected);
+    let mut domains: assemble::Read<'a> =
+        names.into_iter().map(|name| (name.clone(), read_domain(&name, collected, sink, lost))).collect();
+    for (name, content) in &domains {
+        lost.note_domain(name, content.as_ref().map(|(_, raw)| raw));
+    }
+    let other_names = domains.values().flatten().filter_map(|(_, raw)| raw.other_name.clone());
+    let elsewhere: Vec<Label> = other_names.chain(lost.note_refused(collected)).collect();
+    if domains.is_empty() && elsewhere.is_empty() && collected.is_there(organisation::PATH) && !lost.names.domains {
+        let warning = Problem::warning("organisation.no-domains", organisation::PATH, "there is no domain yet");
+        sink.push(warning.hint("make a folder in `domains` with a `domain.yaml`"));
+    }
+    for name in elsewhere {
+        lost.note_domain(&name, None);
+        domains.entry(name).or_insert(None);
+    }
+    domains
 }
 
 /// The domains that have any file.
@@ -113,10 +137,16 @@ fn domain_names(collected: &Collected) -> BTreeSet<Label> {
 }
 
 /// `None` where the file is missing or is no YAML at all; that is reported.
-fn read_domain<'a>(name: &Label, collected: &'a Collected, sink: &'a Sink) -> Option<(File<'a>, RawDomain)> {
+fn read_domain<'a>(
+    name: &Label,
+    collected: &'a Collected,
+    sink: &'a Sink,
+    lost: &mut Lost,
+) -> Option<(File<'a>, RawDomain)> {
     let path = format!("domains/{name}/domain.yaml");
     let Some((path, text)) = collected.texts.get_key_value(&path) else {
-        if !collected.is_there(&path) {
+        if !collected.may_be_refused(&path, &format!("domains/{name}/")) {
+            lost.note_folder(name);
             let message = format!("the domain {} has no `domain.yaml`", quote(name.as_str()));
             sink.push(
                 Problem::error("domain.missing", &path, message).hint(format!("it starts with `domain: {name}`")),
@@ -134,13 +164,9 @@ fn read_domain<'a>(name: &Label, collected: &'a Collected, sink: &'a Sink) -> Op
 }
 
 /// The API descriptions that services name, each read once, by path.
-pub(crate) type Apis<'a> = BTreeMap<String, (File<'a>, Vec<Operation>)>;
+pub(crate) type Apis<'a> = BTreeMap<String, (File<'a>, Description)>;
 
-fn read_apis<'a>(
-    domains: &BTreeMap<Label, Option<(File<'a>, RawDomain)>>,
-    collected: &'a Collected,
-    sink: &'a Sink,
-) -> Apis<'a> {
+fn read_apis<'a>(domains: &assemble::Read<'a>, collected: &'a Collected, sink: &'a Sink) -> Apis<'a> {
     let mut apis = Apis::new();
     for (domain, (own, raw)) in domains.iter().filter_map(|(name, content)| Some((name, content.as_ref()?))) {
         for written in raw.services.iter().flat_map(|(_, service)| &service.apis) {
@@ -151,8 +177,8 @@ fn read_apis<'a>(
             };
             if !apis.contains_key(path) {
                 let file = File { path, text, sink };
-                let operations = yaml::read(&file).map(|root| openapi::read(&root, &file)).unwrap_or_default();
-                apis.insert(path.clone(), (file, operations));
+                let description = yaml::read(&file).map(|root| openapi::read(&root, &file)).unwrap_or_default();
+                apis.insert(path.clone(), (file, description));
             }
         }
     }
@@ -164,17 +190,11 @@ fn is_api(path: &str, collected: &Collected) -> bool {
     matches!(collected.places.get(path), Some(Place::Api(_)))
 }
 
-fn report_missing_api(
-    path: &str,
-    written: &crate::decode::Spanned<String>,
-    own: &File<'_>,
-    domain: &Label,
-    collected: &Collected,
-) {
-    if collected.refused.contains(path) {
+fn report_missing_api(path: &str, written: &Spanned<String>, own: &File<'_>, domain: &Label, collected: &Collected) {
+    let folder = format!("domains/{domain}/");
+    if collected.may_be_refused(path, &folder) {
         return;
     }
-    let folder = format!("domains/{domain}/");
     let names = collected.places.iter().filter(|(_, place)| **place == Place::Api(domain.clone()));
     let names: Vec<&str> = names.filter_map(|(path, _)| path.strip_prefix(&folder)).collect();
     let hint = suggest::hint(&written.value, names.iter().copied(), "descriptions");
@@ -183,17 +203,13 @@ fn report_missing_api(
 }
 
 /// Only where the domain could be read and all that it names is there: otherwise nobody knows what is meant.
-fn warn_unused_apis<'a>(
-    apis: &Apis<'a>,
-    domains: &BTreeMap<Label, Option<(File<'a>, RawDomain)>>,
-    collected: &Collected,
-    sink: &Sink,
-) {
+fn warn_unused_apis(apis: &Apis<'_>, domains: &assemble::Read<'_>, collected: &Collected, sink: &Sink) {
     for (path, place) in &collected.places {
         let Place::Api(domain) = place else { continue };
         let all_there = |raw: &RawDomain| {
-            let mut named = raw.services.iter().flat_map(|(_, service)| &service.apis);
-            raw.names_are_whole && named.all(|api| apis.contains_key(&assemble::api_path(domain, &api.value)))
+            let mut services = raw.services.iter().map(|(_, service)| service);
+            let is_there = |api: &Spanned<String>| apis.contains_key(&assemble::api_path(domain, &api.value));
+            raw.names_are_whole && services.all(|it| it.routes_are_whole && it.apis.iter().all(is_there))
         };
         let known = domains.get(domain).and_then(Option::as_ref).is_some_and(|(_, raw)| all_there(raw));
         if known && !apis.contains_key(path) {

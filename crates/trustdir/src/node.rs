@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 use types::{Label, limits};
 
 use crate::{
-    decode::{Fields, Spanned, bad_value, items, list, one_of, parsed, size, text},
+    decode::{Fields, Spanned, bad_value, boolean, items, list, one_of, parsed, size, text},
     domain::label,
     problem::{File, Problem, Sink, Text, quote},
     suggest,
@@ -21,11 +21,13 @@ pub struct NodeConfig {
     pub data: Option<String>,
     /// Where to listen; empty for the usual loopback listener.
     pub listeners: Vec<Listener>,
+    /// Where the console listens, on loopback; absent for the usual place.
+    pub admin_address: Option<SocketAddr>,
     /// The decision log.
     pub decision_log: DecisionLog,
 }
 
-/// One listener. Its kind is `gateway`: a reverse proxy by host that requires a client certificate.
+/// One listener. Its kind is `gateway`: a reverse proxy by host that asks for a client certificate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listener {
     /// The name in records.
@@ -34,6 +36,9 @@ pub struct Listener {
     pub address: SocketAddr,
     /// The domains it serves; absent for all.
     pub domains: Option<BTreeSet<Label>>,
+    /// Whether it speaks plain HTTP, for callers that cannot speak TLS yet. Everybody on the way can read and change what
+    /// passes, and nobody's identity is known; so it serves only domains that do not enforce `requires.identity`.
+    pub insecure_plaintext: bool,
 }
 
 /// The decision log. Its durability is `process` (records survive the death of the process), and when it is full calls
@@ -47,7 +52,7 @@ pub struct DecisionLog {
 impl Default for NodeConfig {
     fn default() -> Self {
         let decision_log = DecisionLog { max_size: limits::LOG_BYTES.default };
-        Self { name: None, data: None, listeners: Vec::new(), decision_log }
+        Self { name: None, data: None, listeners: Vec::new(), admin_address: None, decision_log }
     }
 }
 
@@ -82,9 +87,34 @@ fn read(root: &Node, file: &File<'_>, known: Option<&BTreeSet<Label>>) -> NodeCo
     config.data = fields.take("data", read_data);
     let listeners = fields.take("listeners", |node, file| Some(read_listeners(node, file, known)));
     config.listeners = listeners.unwrap_or_default();
+    config.admin_address = fields.take("admin", read_admin);
     config.decision_log = fields.take("decision_log", read_log).unwrap_or(config.decision_log);
     fields.finish();
+    let taken = config.listeners.iter().find(|listener| Some(listener.address) == config.admin_address);
+    if let (Some(listener), Some(node)) = (taken.filter(|it| it.address.port() != 0), root.get("admin")) {
+        let message = format!("the listener {} has the same address", quote(listener.name.as_str()));
+        file.error("value.duplicate", node.node.point(), message, None);
+    }
     config
+}
+
+/// Where the console listens. It has no TLS yet, and what is typed into it must not cross a network.
+fn read_admin(node: &Node, file: &File<'_>) -> Option<SocketAddr> {
+    let mut fields = Fields::open(node, file, "`admin`")?;
+    let address = fields.required("address", "address: 127.0.0.1:8441");
+    fields.finish();
+    let (node, address) = address.and_then(|node| Some((node, read_address(node, file)?)))?;
+    if address.ip().to_canonical().is_loopback() {
+        return Some(address);
+    }
+    let message = format!("`{address}` is beyond loopback, which needs TLS, and the console has none yet");
+    bad_value(
+        node,
+        file,
+        message,
+        "use `127.0.0.1:8441`, and reach it from elsewhere through a tunnel such as `ssh -L`",
+    );
+    None
 }
 
 fn read_data(node: &Node, file: &File<'_>) -> Option<String> {
@@ -121,9 +151,10 @@ fn read_listener(node: &Node, file: &File<'_>, known: Option<&BTreeSet<Label>>) 
     let kind = kind.and_then(|node| one_of(node, file, "a kind of listener", &[("gateway", ())]));
     let address = fields.required("address", "address: 127.0.0.1:8443").and_then(|node| read_address(node, file));
     let domains = fields.take("domains", |node, file| Some(read_domains(node, file, known)));
+    let insecure_plaintext = fields.take("insecure_plaintext", boolean).unwrap_or(false);
     fields.finish();
     kind?;
-    Some(Listener { name: name?, address: address?, domains })
+    Some(Listener { name: name?, address: address?, domains, insecure_plaintext })
 }
 
 fn read_address(node: &Node, file: &File<'_>) -> Option<SocketAddr> {

@@ -27,28 +27,37 @@ pub(crate) struct Operation {
     pub(crate) span: Range<usize>,
 }
 
+/// An API description as far as it could be read.
+#[derive(Default)]
+pub(crate) struct Description {
+    pub(crate) operations: Vec<Operation>,
+    /// Whether every operation could be read.
+    pub(crate) is_whole: bool,
+}
+
 /// What a path item may hold beside methods (OpenAPI 3.1.0 4.8.9).
 const OTHER_KEYS: [&str; 4] = ["summary", "description", "servers", "parameters"];
 
 /// Reads a description. What does not fit is reported and left out.
-pub(crate) fn read(root: &Node, file: &File<'_>) -> Vec<Operation> {
+pub(crate) fn read(root: &Node, file: &File<'_>) -> Description {
     if check_version(root, file).is_none() {
-        return Vec::new();
+        return Description::default();
     }
     let Some(paths) = root.get("paths") else {
         let message = "the description has no `paths`".to_owned();
         file.error("openapi.no-paths", &root.at, message, None);
-        return Vec::new();
+        return Description::default();
     };
-    let items = mapping(&paths.node, file, "`paths`").unwrap_or_default();
-    let operations: Vec<_> =
-        items.iter().filter(|item| !is_extension(item)).flat_map(|item| read_item(item, file)).collect();
+    let Some(items) = mapping(&paths.node, file, "`paths`") else { return Description::default() };
+    let mut description = Description { operations: Vec::new(), is_whole: paths.node.dropped.is_empty() };
+    items.iter().filter(|item| !is_extension(item)).for_each(|item| read_item(item, file, &mut description));
+    let operations = &description.operations;
     if let Some(first_beyond) = operations.get(limits::SERVICE_ROUTES.default_usize()) {
         let message = format!("the description has more than {} operations", limits::SERVICE_ROUTES.default);
         file.error("openapi.too-many", &first_beyond.span, message, None);
-        return Vec::new();
+        return Description::default();
     }
-    operations
+    description
 }
 
 fn check_version(root: &Node, file: &File<'_>) -> Option<()> {
@@ -81,23 +90,18 @@ fn is_extension(entry: &Entry) -> bool {
     entry.key.starts_with("x-")
 }
 
-fn read_item(item: &Entry, file: &File<'_>) -> Vec<Operation> {
-    let Some(template) = template(&item.key, &item.key_span, file) else { return Vec::new() };
-    let entries = mapping(&item.node, file, "a path").unwrap_or_default();
-    entries.iter().filter(|entry| !is_extension(entry)).filter_map(|entry| read_entry(entry, &template, file)).collect()
-}
-
-fn read_entry(entry: &Entry, template: &Template, file: &File<'_>) -> Option<Operation> {
-    let key = entry.key.as_str();
-    if OTHER_KEYS.contains(&key) {
-        return None;
-    }
-    let method = Method::ALL.into_iter().find(|method| method.as_str().to_ascii_lowercase() == key);
-    match method {
-        Some(method) => read_operation(method, entry, template, file),
-        None => {
-            refuse_key(entry, file);
-            None
+fn read_item(item: &Entry, file: &File<'_>, description: &mut Description) {
+    let template = template(&item.key, &item.key_span, file);
+    let entries = template.as_ref().and_then(|_| mapping(&item.node, file, "a path"));
+    description.is_whole &= entries.is_some() && item.node.dropped.is_empty();
+    let (Some(template), Some(entries)) = (template, entries) else { return };
+    let is_other = |entry: &&Entry| is_extension(entry) || OTHER_KEYS.contains(&entry.key.as_str());
+    for entry in entries.iter().filter(|entry| !is_other(entry)) {
+        let name = |method: Method| method.as_str().to_ascii_lowercase();
+        match Method::ALL.into_iter().find(|method| name(*method) == entry.key) {
+            Some(method) => description.operations.push(read_operation(method, entry, &template, file)),
+            // A request with TRACE never gets as far as a route.
+            None => description.is_whole &= file.watch(|| refuse_key(entry, file)).1,
         }
     }
 }
@@ -122,11 +126,11 @@ fn refuse_key(entry: &Entry, file: &File<'_>) {
     }
 }
 
-fn read_operation(method: Method, entry: &Entry, template: &Template, file: &File<'_>) -> Option<Operation> {
+/// What does not fit is reported and left out, so that the route stays known.
+fn read_operation(method: Method, entry: &Entry, template: &Template, file: &File<'_>) -> Operation {
     if !matches!(&entry.node.value, Value::Map(_)) {
         wrong_type(&entry.node, file, "the keys of an operation", None);
-        return None;
     }
     let level = entry.node.get("x-sensitivity").and_then(|level| sensitivity(&level.node, file));
-    Some(Operation { method, template: template.clone(), sensitivity: level, span: entry.key_span.clone() })
+    Operation { method, template: template.clone(), sensitivity: level, span: entry.key_span.clone() }
 }

@@ -3,10 +3,11 @@
 use core::time::Duration;
 
 use jiff::tz::TimeZone;
-use types::TrustDomain;
+use types::{Mode, TrustDomain};
 
 use crate::{
-    decode::{Fields, Spanned, bad_value, duration, one_of, parsed, text, whole},
+    decode::{Fields, Shape, Spanned, bad_value, duration, one_of, parsed, text, whole},
+    modes,
     problem::{File, quote},
     yaml::Node,
 };
@@ -31,6 +32,12 @@ pub(crate) struct Organisation {
     pub(crate) risk_unknown: u8,
     pub(crate) default_ttl: Duration,
     pub(crate) floor_ttl: Duration,
+    /// The weakest mode that any check may have.
+    pub(crate) floor_mode: Mode,
+    /// Whether `floor` could be read. Where not, nothing is held against it.
+    pub(crate) floor_is_known: bool,
+    /// Whether `defaults` could be read too.
+    pub(crate) default_is_known: bool,
 }
 
 impl Default for Organisation {
@@ -41,6 +48,9 @@ impl Default for Organisation {
             risk_unknown: RISK_UNKNOWN,
             default_ttl: DEFAULT_TTL,
             floor_ttl: FLOOR_TTL,
+            floor_mode: Mode::Observe,
+            floor_is_known: false,
+            default_is_known: false,
         }
     }
 }
@@ -63,21 +73,33 @@ pub(crate) fn read(root: &Node, file: &File<'_>) -> Organisation {
     if let Some(risk) = fields.take("risk_unknown", |node, file| whole(node, file, 100)) {
         organisation.risk_unknown = u8::try_from(risk).unwrap_or(RISK_UNKNOWN);
     }
-    let defaults = fields.take("defaults", |node, file| {
-        let mut fields = Fields::open(node, file, "`defaults`")?;
-        fields.take("requires", requires);
-        let settings = Settings { svid_ttl: fields.take("svid", svid) };
-        fields.finish();
-        Some(settings)
+    let (defaults, defaults_whole) = file.watch(|| {
+        fields.take("defaults", |node, file| {
+            let mut fields = Fields::open(node, file, "`defaults`")?;
+            fields.take("requires", requires);
+            let settings = Settings { svid_ttl: fields.take("svid", svid) };
+            fields.finish();
+            Some(settings)
+        })
     });
-    let floor = fields.take("floor", |node, file| {
-        let mut fields = Fields::open(node, file, "`floor`")?;
-        let settings = Settings { svid_ttl: fields.take("svid", svid) };
-        fields.finish();
-        Some(settings)
+    let mut floor_mode = None;
+    let (floor, floor_whole) = file.watch(|| {
+        fields.take("floor", |node, file| {
+            let mut fields = Fields::open(node, file, "`floor`")?;
+            let settings = Settings { svid_ttl: fields.take("svid", svid) };
+            floor_mode = fields.take("mode", modes::mode);
+            fields.finish();
+            Some(settings)
+        })
     });
-    fields.finish();
-    settle(&mut organisation, defaults.unwrap_or_default(), floor.unwrap_or_default(), file);
+    let unread = fields.finish();
+    let (defaults, floor) = (defaults.unwrap_or_default(), floor.unwrap_or_default());
+    let is_known =
+        |settings: &Settings, whole, key| settings.svid_ttl.is_some() || whole && !unread.may_be(key, Shape::Map);
+    organisation.floor_is_known = is_known(&floor, floor_whole, "floor");
+    organisation.default_is_known = organisation.floor_is_known && is_known(&defaults, defaults_whole, "defaults");
+    organisation.floor_mode = floor_mode.map_or(Mode::Observe, |mode| mode.value);
+    settle(&mut organisation, defaults, floor, file);
     organisation
 }
 
@@ -87,14 +109,15 @@ fn settle(organisation: &mut Organisation, defaults: Settings, floor: Settings, 
         organisation.default_ttl = organisation.default_ttl.min(ttl.value);
     }
     if let Some(ttl) = defaults.svid_ttl {
-        check_floor(&ttl, organisation.floor_ttl, file);
+        check_floor(&ttl, organisation, file);
         organisation.default_ttl = ttl.value.min(organisation.floor_ttl);
     }
 }
 
 /// Reports a time to live that is weaker than the floor allows.
-pub(crate) fn check_floor(ttl: &Spanned<Duration>, floor: Duration, file: &File<'_>) {
-    if ttl.value > floor {
+pub(crate) fn check_floor(ttl: &Spanned<Duration>, organisation: &Organisation, file: &File<'_>) {
+    let floor = organisation.floor_ttl;
+    if ttl.value > floor && organisation.floor_is_known {
         let (asked, floor) = (spoken(ttl.value), spoken(floor));
         let message = format!("`svid.ttl` of {asked} is weaker than the floor of {floor}");
         let hint = format!("at most {floor}; the floor stands in {PATH}, or is 24h where it says nothing");

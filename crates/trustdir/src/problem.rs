@@ -35,12 +35,15 @@ struct State {
     warnings: Vec<Problem>,
     /// Problems were dropped, or not looked for.
     more: bool,
+    /// How many values did not read.
+    unread: usize,
 }
 
 impl Sink {
     /// Keeps a problem, or only remembers that there are more.
     pub(crate) fn push(&self, problem: Problem) {
         let state = &mut *self.state.borrow_mut();
+        state.unread = state.unread.saturating_add(usize::from(problem.severity == Severity::Error));
         let kept = match problem.severity {
             Severity::Error => &mut state.errors,
             Severity::Warning => &mut state.warnings,
@@ -65,17 +68,10 @@ impl Sink {
         !self.state.borrow().errors.is_empty()
     }
 
-    /// Whether an error was reported whose code starts with none of `heads`.
-    pub(crate) fn has_errors_beside(&self, heads: &[&str]) -> bool {
-        let state = self.state.borrow();
-        let other = |problem: &Problem| !heads.iter().any(|head| problem.code.starts_with(head));
-        state.more || state.errors.iter().any(other)
-    }
-
     /// Everything in the order of paths and places. Where there is too much, warnings go first, and a last entry says
     /// that there is more.
     pub(crate) fn into_problems(self) -> Vec<Problem> {
-        let State { errors: mut problems, mut warnings, mut more } = self.state.into_inner();
+        let State { errors: mut problems, mut warnings, mut more, .. } = self.state.into_inner();
         let any_errors = !problems.is_empty();
         let room = limits::PROBLEMS.default_usize().saturating_sub(problems.len());
         more |= warnings.len() > room;
@@ -152,9 +148,18 @@ impl File<'_> {
         self.report(Severity::Warning, code, span, message, hint);
     }
 
-    /// Whether an error of this file was reported.
-    pub(crate) fn has_errors(&self) -> bool {
-        self.sink.state.borrow().errors.iter().any(|problem| problem.path == self.path)
+    /// Notes that a value is passed over whose problem was reported earlier.
+    pub(crate) fn pass_over(&self) {
+        let state = &mut *self.sink.state.borrow_mut();
+        state.unread = state.unread.saturating_add(1);
+    }
+
+    /// Reads a part, and says whether all of it could be read: no error was reported and nothing was passed over.
+    pub(crate) fn watch<T>(&self, read: impl FnOnce() -> T) -> (T, bool) {
+        let unread = || self.sink.state.borrow().unread;
+        let before = unread();
+        let value = read();
+        (value, unread() == before)
     }
 
     /// The line of a byte offset, counted from 1.

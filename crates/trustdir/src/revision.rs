@@ -8,12 +8,13 @@ use policy::{
     model::{Route, Unlisted},
 };
 use types::{
-    CanonicalRequest, Host, Label, Method, Reason, RevisionId, RouteId, ServiceId, SpiffeId, TrustDomain, UnixRule,
-    WorkloadId, template::Segment,
+    CanonicalRequest, Host, Label, Method, Mode, Reason, RevisionId, RouteId, ServiceId, SpiffeId, TrustDomain,
+    UnixRule, WorkloadId, template::Segment,
 };
 
 use crate::{
     host::HostPrefix,
+    modes,
     service::ServiceLimits,
     suggest,
     table::{RouteTree, Table},
@@ -38,6 +39,16 @@ pub struct Revision {
     pub(crate) workloads: BTreeMap<WorkloadId, Workload>,
     pub(crate) table: Table,
     pub(crate) tests: Vec<TestCase>,
+}
+
+/// What a listener asks of callers who want to reach a domain over TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Asks {
+    /// A client certificate, or the handshake fails.
+    Required,
+    /// A client certificate, which may be left out: identity is relaxed, or a route is open to everyone. One that is
+    /// presented and does not verify is refused all the same.
+    Optional,
 }
 
 /// What enforcement and issuance need to know of a domain.
@@ -109,6 +120,36 @@ impl Revision {
         &self.workloads
     }
 
+    /// The mode of a domain's checks where nothing else is said for one; [`Mode::Enforce`] for an unknown domain.
+    pub fn mode(&self, domain: &Label) -> Mode {
+        self.model.modes(domain).map(|modes| modes.default).unwrap_or_default()
+    }
+
+    /// The mode of `requires.identity` in a domain; [`Mode::Enforce`] for an unknown one.
+    pub fn identity_mode(&self, domain: &Label) -> Mode {
+        self.model.modes(domain).map(|modes| modes.identity).unwrap_or_default()
+    }
+
+    /// Whether callers of a domain must present a certificate to be let in at all, or are only asked for one.
+    pub fn asks_identity(&self, domain: &Label) -> Asks {
+        let services = self.model.domains.get(domain).into_iter().flat_map(|domain| domain.services.values());
+        let is_open = services.flat_map(|service| service.open_routes()).next().is_some();
+        if is_open || self.identity_mode(domain) < Mode::Enforce { Asks::Optional } else { Asks::Required }
+    }
+
+    /// Whether a listener without TLS may serve a domain: only where it does not enforce identity. An open route alone is
+    /// not enough.
+    pub fn serves_plaintext(&self, domain: &Label) -> bool {
+        self.identity_mode(domain) < Mode::Enforce
+    }
+
+    /// What a domain does not enforce, a line for each check as `modes` names it: `requires.identity: shadow`,
+    /// `policy.freeze: shadow, enforced for 10% of callers`, `policies: observe` for guardrails and whatever else forbids,
+    /// and `insecure_open: ledger GET /healthz` for a route that is open to everyone. Empty where everything is enforced.
+    pub fn relaxed(&self, domain: &Label) -> Vec<String> {
+        self.model.domains.get(domain).map(modes::relaxed).unwrap_or_default()
+    }
+
     /// The tests, in the order of their files.
     pub fn tests(&self) -> &[TestCase] {
         &self.tests
@@ -141,10 +182,17 @@ impl Revision {
         match (listed, &service.model.unlisted) {
             (Some(route), _) => Ok((Arc::clone(service), Arc::clone(route))),
             // another spelling of a listed route must not be judged as something else: some upstreams serve it as that
-            (None, Unlisted::Judge(_)) if is_respelled(service, request) => Err(Reason::RouteUnlisted),
-            (None, Unlisted::Judge(route)) => Ok((Arc::clone(service), Arc::clone(route))),
+            (None, Unlisted::Judge(_) | Unlisted::Tolerate(_)) if is_respelled(service, request) => {
+                Err(Reason::RouteUnlisted)
+            }
+            (None, Unlisted::Judge(route) | Unlisted::Tolerate(route)) => Ok((Arc::clone(service), Arc::clone(route))),
             (None, Unlisted::Deny) => Err(Reason::RouteUnlisted),
         }
+    }
+
+    /// The service that a request's host and path lead to, whether it lists the request or not.
+    pub fn service_for(&self, request: &CanonicalRequest) -> Option<&Arc<Service>> {
+        self.table.service(request).ok()
     }
 
     /// For messages about a request that no route lists: the listed route of the same service that was probably meant.

@@ -10,7 +10,11 @@ use core::ops::Range;
 use policy::model::{Effect, Route, Sensitivity};
 use types::{Method, RouteId, ServiceId, Template, limits};
 
-use crate::{openapi::Operation, problem::File, service::RawService};
+use crate::{
+    openapi::{Description, Operation},
+    problem::File,
+    service::RawService,
+};
 
 /// A route and where it was said.
 pub(crate) struct Listed<'a> {
@@ -18,6 +22,7 @@ pub(crate) struct Listed<'a> {
     pub(crate) template: Template,
     pub(crate) effect: Effect,
     pub(crate) sensitivity: Sensitivity,
+    pub(crate) insecure_open: bool,
     pub(crate) file: File<'a>,
     pub(crate) span: Range<usize>,
 }
@@ -26,7 +31,7 @@ impl Listed<'_> {
     /// The route as policies see it.
     pub(crate) fn route(&self, service: &ServiceId) -> Arc<Route> {
         let id = RouteId::listed(service.clone(), self.method, self.template.clone());
-        Arc::new(Route { id, effect: self.effect, sensitivity: self.sensitivity })
+        Arc::new(Route { id, effect: self.effect, sensitivity: self.sensitivity, insecure_open: self.insecure_open })
     }
 
     fn place(&self) -> String {
@@ -35,15 +40,15 @@ impl Listed<'_> {
 }
 
 /// An API description of a service and the file it came from.
-pub(crate) type Api<'a, 'o> = (File<'a>, &'o [Operation]);
+pub(crate) type Api<'a, 'o> = (File<'a>, &'o Description);
 
-/// All routes of a service, in the order in which they are said. The nearest setting wins: an entry of `routes` over the
+/// All routes of a service, in the order in which they are said, and whether they are no more than may be. The nearest setting wins: an entry of `routes` over the
 /// operation of a description, that over the service.
-pub(crate) fn join<'a>(raw: &RawService, own: File<'a>, apis: &[Api<'a, '_>]) -> Vec<Listed<'a>> {
+pub(crate) fn join<'a>(raw: &RawService, own: File<'a>, apis: &[Api<'a, '_>]) -> (Vec<Listed<'a>>, bool) {
     let mut listed: Vec<Listed<'a>> = Vec::new();
     let mut index: BTreeMap<(Method, Template), usize> = BTreeMap::new();
-    for (file, operations) in apis {
-        for operation in *operations {
+    for (file, description) in apis {
+        for operation in &description.operations {
             match index.entry((operation.method, operation.template.clone())) {
                 btree_map::Entry::Occupied(earlier) => report_twice(operation, file, listed.get(*earlier.get())),
                 btree_map::Entry::Vacant(free) => {
@@ -58,20 +63,24 @@ pub(crate) fn join<'a>(raw: &RawService, own: File<'a>, apis: &[Api<'a, '_>]) ->
         if let Some(known) = known {
             known.effect = route.effect.unwrap_or(known.effect);
             known.sensitivity = route.sensitivity.unwrap_or(known.sensitivity);
+            known.insecure_open = route.insecure_open;
             continue;
         }
         let (method, template) = (route.method, route.template.clone());
         let effect = route.effect.unwrap_or_else(|| usual_effect(method));
         let sensitivity = route.sensitivity.unwrap_or(raw.sensitivity);
-        listed.push(Listed { method, template, effect, sensitivity, file: own, span: route.span.clone() });
+        let (insecure_open, span) = (route.insecure_open, route.span.clone());
+        listed.push(Listed { method, template, effect, sensitivity, insecure_open, file: own, span });
     }
-    if let Some(first_beyond) = listed.get(limits::SERVICE_ROUTES.default_usize()) {
+    let first_beyond = listed.get(limits::SERVICE_ROUTES.default_usize());
+    let whole = first_beyond.is_none();
+    if let Some(first_beyond) = first_beyond {
         let message = format!("the service has more than {} routes", limits::SERVICE_ROUTES.default);
         first_beyond.file.error("route.too-many", &first_beyond.span, message, None);
         listed.truncate(limits::SERVICE_ROUTES.default_usize());
     }
     report_ambiguous(&listed);
-    listed
+    (listed, whole)
 }
 
 fn described<'a>(operation: &Operation, raw: &RawService, file: File<'a>) -> Listed<'a> {
@@ -80,6 +89,7 @@ fn described<'a>(operation: &Operation, raw: &RawService, file: File<'a>) -> Lis
         template: operation.template.clone(),
         effect: usual_effect(operation.method),
         sensitivity: operation.sensitivity.unwrap_or(raw.sensitivity),
+        insecure_open: false,
         file,
         span: operation.span.clone(),
     }

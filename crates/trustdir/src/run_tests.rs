@@ -1,11 +1,11 @@
 //! Runs the tests of a revision: routed as the data path routes, answered by the policies that the data path asks.
 
-use policy::{Principal, Question, Verdict};
-use types::facts::Outcome;
+use policy::{Noted, Principal, Question, Verdict};
+use types::{Mode, facts::Outcome};
 
 use crate::{
     revision::Revision,
-    tests_file::{TestBy, TestCaller, TestCase},
+    tests_file::{Answer, TestBy, TestCaller, TestCase},
 };
 
 /// What became of one test.
@@ -20,10 +20,11 @@ pub struct TestResult {
     /// Whether it showed that.
     pub passed: bool,
     /// What it expects.
-    pub expected: Outcome,
+    pub expected: Answer,
     /// What it got.
-    pub got: Outcome,
-    /// What decided: the determining policies, or the code of the reason where no policy did.
+    pub got: Answer,
+    /// What decided: the determining policies, or the code of the reason where no policy did; of a would-deny what would
+    /// refuse.
     pub by: Vec<String>,
     /// Why it failed, and what the operator should know beyond the reason; may be empty.
     pub note: String,
@@ -40,7 +41,13 @@ fn answer(case: &TestCase, revision: &Revision) -> Verdict {
         Err(reason) => {
             let near = revision.nearest_route(&case.request);
             let note = near.map(|route| format!("the nearest route is `{route}`")).unwrap_or_default();
-            return Verdict { outcome: Outcome::Deny, reason: Some(reason), determining: Vec::new(), note };
+            return Verdict {
+                outcome: Outcome::Deny,
+                reason: Some(reason),
+                determining: Vec::new(),
+                noted: Vec::new(),
+                note,
+            };
         }
     };
     let principal = match &case.caller {
@@ -53,15 +60,19 @@ fn answer(case: &TestCase, revision: &Revision) -> Verdict {
 }
 
 fn result(case: &TestCase, verdict: &Verdict) -> TestResult {
-    let mut by: Vec<String> = verdict.determining.iter().map(ToString::to_string).collect();
-    if by.is_empty() {
-        by.extend(verdict.reason.map(|reason| reason.code().to_owned()));
-    }
-    let as_expected = verdict.outcome == case.expect;
+    let got = Answer::of(verdict);
+    let by = deciding(verdict);
+    let as_expected = got == case.expect;
     let decided = match &case.by {
         None => true,
-        Some(TestBy::Policy(id)) => verdict.determining.contains(id),
-        Some(TestBy::Reason(reason)) => verdict.reason == Some(*reason),
+        Some(TestBy::Policy(id)) => match got {
+            Answer::Allow | Answer::Deny => verdict.determining.contains(id),
+            Answer::WouldDeny => shadowed(verdict).any(|noted| noted.policy() == Some(id)),
+        },
+        Some(TestBy::Reason(reason)) => match got {
+            Answer::Allow | Answer::Deny => verdict.reason == Some(*reason),
+            Answer::WouldDeny => shadowed(verdict).any(|noted| noted.reason() == *reason),
+        },
     };
     let mut notes = Vec::new();
     if !as_expected {
@@ -76,16 +87,36 @@ fn result(case: &TestCase, verdict: &Verdict) -> TestResult {
         name: case.name.clone(),
         passed: as_expected && decided,
         expected: case.expect,
-        got: verdict.outcome,
+        got,
         by,
         note: notes.join("; "),
     }
 }
 
+/// What in shadow would refuse the call.
+fn shadowed(verdict: &Verdict) -> impl Iterator<Item = &Noted> {
+    verdict.noted.iter().filter(|noted| noted.mode() == Mode::Shadow)
+}
+
+/// The determining policies, or the reason where none decided; of a would-deny what would refuse.
+fn deciding(verdict: &Verdict) -> Vec<String> {
+    if Answer::of(verdict) == Answer::WouldDeny {
+        let name = |noted: &Noted| noted.policy().map_or_else(|| noted.reason().to_string(), ToString::to_string);
+        return shadowed(verdict).map(name).collect();
+    }
+    let mut by: Vec<String> = verdict.determining.iter().map(ToString::to_string).collect();
+    if by.is_empty() {
+        let noted = verdict.noted.first().map(Noted::reason);
+        by.extend(verdict.reason.or(noted).map(|reason| reason.code().to_owned()));
+    }
+    by
+}
+
 fn words(verdict: &Verdict) -> String {
-    match verdict.reason {
-        None => verdict.outcome.to_string(),
-        Some(reason) => format!("{}: {} ({reason})", verdict.outcome, reason.title()),
+    let answer = Answer::of(verdict);
+    match verdict.reason.or_else(|| verdict.would_deny().map(Noted::reason)) {
+        None => answer.to_string(),
+        Some(reason) => format!("{answer}: {} ({reason})", reason.title()),
     }
 }
 

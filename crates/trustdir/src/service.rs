@@ -6,7 +6,9 @@ use policy::model::{Effect, Sensitivity};
 use types::{Method, Template, limits};
 
 use crate::{
-    decode::{Fields, Spanned, duration, duration_or_none, items, mapping, one_of, size, text},
+    decode::{
+        Fields, Shape, Spanned, bad_value, boolean, duration, duration_or_none, items, mapping, one_of, size, text,
+    },
     host::{self, HostPrefix},
     organisation::requires,
     problem::{File, quote},
@@ -43,13 +45,17 @@ impl Default for ServiceLimits {
 /// A service as written, before it is joined with its API descriptions.
 pub(crate) struct RawService {
     pub(crate) hosts: Vec<Spanned<HostPrefix>>,
+    /// Whether every host could be read.
+    pub(crate) hosts_are_whole: bool,
     pub(crate) upstream: Upstream,
     pub(crate) apis: Vec<Spanned<String>>,
     pub(crate) sensitivity: Sensitivity,
     pub(crate) judges_unlisted: bool,
     pub(crate) routes: Vec<RawRoute>,
-    /// Whether routes or descriptions are written at all, readable or not.
+    /// Whether routes or descriptions are written at all.
     pub(crate) says_routes: bool,
+    /// Whether every route and the name of every description could be read, and what becomes of other requests.
+    pub(crate) routes_are_whole: bool,
     pub(crate) limits: ServiceLimits,
 }
 
@@ -60,6 +66,7 @@ pub(crate) struct RawRoute {
     pub(crate) template: Template,
     pub(crate) effect: Option<Effect>,
     pub(crate) sensitivity: Option<Sensitivity>,
+    pub(crate) insecure_open: bool,
 }
 
 /// Data of a service that says nothing: what stays inside the organisation.
@@ -69,32 +76,38 @@ const DEFAULT_SENSITIVITY: Sensitivity = Sensitivity::Internal;
 pub(crate) fn read(node: &Node, file: &File<'_>) -> RawService {
     let mut service = RawService {
         hosts: Vec::new(),
+        hosts_are_whole: false,
         upstream: Upstream::default(),
         apis: Vec::new(),
         sensitivity: DEFAULT_SENSITIVITY,
         judges_unlisted: false,
         routes: Vec::new(),
         says_routes: false,
+        routes_are_whole: false,
         limits: ServiceLimits::default(),
     };
     let Some(mut fields) = Fields::open(node, file, "a service") else { return service };
-    if let Some(node) = fields.required("hosts", "hosts: [ledger.acme.internal]") {
-        service.hosts = items(node, file, "a list of hosts", host::read);
-    }
+    let hosts = fields.required("hosts", "hosts: [ledger.acme.internal]");
+    let hosts = hosts.map(|node| file.watch(|| items(node, file, "a list of hosts", host::read)));
+    let (hosts, hosts_whole) = hosts.unwrap_or_default();
     if let Some(node) = fields.required("upstream", "upstream: { urls: [http://127.0.0.1:7101] }") {
         service.upstream = upstream::read(node, file).unwrap_or_default();
     }
-    let apis = fields.take("api", |node, file| Some(items(node, file, "a list of API descriptions", api_path)));
-    service.apis = apis.unwrap_or_default();
+    let apis = |node, file: &File<'_>| Some(items(node, file, "a list of API descriptions", api_path));
+    let (apis, apis_whole) = file.watch(|| fields.take("api", apis).unwrap_or_default());
     service.sensitivity = fields.take("sensitivity", sensitivity).unwrap_or(DEFAULT_SENSITIVITY);
-    service.judges_unlisted = fields.take("unlisted_routes", unlisted_routes).unwrap_or(false);
+    let (judges_unlisted, judges_whole) = file.watch(|| fields.take("unlisted_routes", unlisted_routes));
     fields.take("requires", requires);
     let written = fields.optional("routes");
     service.says_routes = node.get("api").is_some() || written.is_some_and(|node| node.value != Value::Map(Vec::new()));
-    service.routes = written.map(|node| routes(node, file)).unwrap_or_default();
+    let (routes, routes_whole) = written.map_or_else(|| (Vec::new(), true), |node| routes(node, file));
     service.limits = fields.take("limits", read_limits).unwrap_or_default();
-    service.says_routes |= !fields.finish();
-    service
+    let unread = fields.finish();
+    let may_be_routes = [("api", Shape::List), ("routes", Shape::Map), ("unlisted_routes", Shape::Plain)];
+    let misspelt = may_be_routes.iter().any(|(key, shape)| unread.may_be(key, *shape));
+    service.routes_are_whole = apis_whole && judges_whole && routes_whole && !misspelt;
+    service.hosts_are_whole = hosts_whole && !unread.may_be("hosts", Shape::List);
+    RawService { hosts, apis, judges_unlisted: judges_unlisted.unwrap_or(false), routes, ..service }
 }
 
 /// One of the four levels.
@@ -124,22 +137,40 @@ fn read_limits(node: &Node, file: &File<'_>) -> Option<ServiceLimits> {
     Some(limits)
 }
 
-fn routes(node: &Node, file: &File<'_>) -> Vec<RawRoute> {
-    let entries = mapping(node, file, "`routes`").unwrap_or_default();
-    entries.iter().filter_map(|entry| read_route(entry, file)).collect()
+/// The routes, and whether all of them could be read.
+fn routes(node: &Node, file: &File<'_>) -> (Vec<RawRoute>, bool) {
+    let Some(entries) = mapping(node, file, "`routes`") else { return (Vec::new(), false) };
+    let routes: Vec<_> = entries.iter().filter_map(|entry| read_route(entry, file)).collect();
+    let whole = node.dropped.is_empty() && routes.len() == entries.len();
+    (routes, whole)
 }
 
+/// What does not fit is reported and left out, so that the route stays known.
 fn read_route(entry: &Entry, file: &File<'_>) -> Option<RawRoute> {
     let name = route_name(&entry.key, &entry.key_span, file);
-    let mut fields = Fields::open(&entry.node, file, "a route")?;
+    let (effect, sensitivity, insecure_open) = read_attributes(&entry.node, file).unwrap_or_default();
+    let (method, template) = name?;
+    Some(RawRoute { span: entry.key_span.clone(), method, template, effect, sensitivity, insecure_open })
+}
+
+fn read_attributes(node: &Node, file: &File<'_>) -> Option<(Option<Effect>, Option<Sensitivity>, bool)> {
+    let mut fields = Fields::open(node, file, "a route")?;
     let effect = fields.take("effect", |node, file| {
         one_of(node, file, "`read` or `write`", &[("read", Effect::Read), ("write", Effect::Write)])
     });
     let sensitivity = fields.take("sensitivity", sensitivity);
-    fields.take("requires", requires);
+    let required = fields.optional("requires");
+    if let Some(node) = required {
+        requires(node, file);
+    }
+    let open = fields.optional("insecure_open");
+    let insecure_open = open.and_then(|node| boolean(node, file)).unwrap_or(false);
     fields.finish();
-    let (method, template) = name?;
-    Some(RawRoute { span: entry.key_span.clone(), method, template, effect, sensitivity })
+    if let Some(node) = open.filter(|_| insecure_open && required.is_some()) {
+        let message = "the route requires something of callers and is open to everyone".to_owned();
+        bad_value(node, file, message, "leave out `requires`, or `insecure_open`");
+    }
+    Some((effect, sensitivity, insecure_open))
 }
 
 /// `METHOD /template`.

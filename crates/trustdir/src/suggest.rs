@@ -6,7 +6,7 @@ use std::borrow::Borrow;
 const LONGEST: usize = 128;
 
 /// The known name nearest to what was written, if it is near enough to be a slip.
-pub(crate) fn nearest<'k, K: Borrow<str> + ?Sized + 'k>(
+pub fn nearest<'k, K: Borrow<str> + ?Sized + 'k>(
     written: &str,
     known: impl IntoIterator<Item = &'k K>,
 ) -> Option<&'k str> {

@@ -1,8 +1,10 @@
 //! `domains/NAME/tests/*.yaml`: calls and what should become of them.
 
-use core::ops::Range;
+use core::{fmt, ops::Range};
 use std::collections::HashMap;
 
+use policy::Verdict;
+use serde::Serialize;
 use types::{CanonicalRequest, Method, PolicyId, Reason, Stage, Timestamp, WorkloadId, facts::Outcome};
 
 use crate::{
@@ -33,9 +35,42 @@ pub struct TestCase {
     /// When.
     pub at: Timestamp,
     /// What should become of it.
-    pub expect: Outcome,
+    pub expect: Answer,
     /// What should have decided; absent where that is open.
     pub by: Option<TestBy>,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// Allowed, and nothing in shadow would refuse it. What is in observe may.
+    Allow,
+    /// Refused.
+    Deny,
+    /// Allowed only because what would refuse it is in shadow.
+    WouldDeny,
+}
+
+impl Answer {
+    /// What a verdict comes to.
+    pub(crate) fn of(verdict: &Verdict) -> Self {
+        match (verdict.outcome, verdict.would_deny()) {
+            (Outcome::Deny, _) => Self::Deny,
+            (Outcome::Allow, None) => Self::Allow,
+            (Outcome::Allow, Some(_)) => Self::WouldDeny,
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::WouldDeny => "would-deny",
+        })
+    }
 }
 
 /// The caller of a test.
@@ -50,9 +85,9 @@ pub enum TestCaller {
 /// What a test expects to have decided.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TestBy {
-    /// A policy, generated ones included, is among the determining ones.
+    /// A policy, generated ones included, is among the determining ones, or of a would-deny among those in shadow.
     Policy(PolicyId),
-    /// The call is refused for this reason.
+    /// The call is refused for this reason, or something in shadow would refuse it for this.
     Reason(Reason),
 }
 
@@ -89,13 +124,14 @@ fn read_case<'a>(node: &Node, file: File<'a>) -> Option<RawCase<'a>> {
     let call = call.and_then(|node| read_call(node, &file));
     let (risk, at) = fields.take("given", read_given).unwrap_or_default();
     let expect = fields.required("expect", "expect: allow").and_then(|node| {
-        one_of(node, &file, "`allow` or `deny`", &[("allow", Outcome::Allow), ("deny", Outcome::Deny)])
+        let words = [("allow", Answer::Allow), ("deny", Answer::Deny), ("would-deny", Answer::WouldDeny)];
+        one_of(node, &file, "`allow`, `deny` or `would-deny`", &words)
     });
     let by = fields.take("by", read_by);
     fields.finish();
     let (caller, request) = call?;
     let expect = expect?;
-    if let Some(Spanned { value: TestBy::Reason(reason), span }) = by.as_ref().filter(|_| expect == Outcome::Allow) {
+    if let Some(Spanned { value: TestBy::Reason(reason), span }) = by.as_ref().filter(|_| expect == Answer::Allow) {
         let hint = Some("name the policy that permits it".to_owned());
         file.error("test.by", span, format!("a call that is allowed is not refused by `{reason}`"), hint);
     }

@@ -21,6 +21,9 @@ pub(crate) struct Node {
     pub(crate) at: Range<usize>,
     /// What it is.
     pub(crate) value: Value,
+    /// The keys of a mapping that are not among its entries because their problem is reported: each with its text where
+    /// it stands twice, and `None` where it is no text.
+    pub(crate) dropped: Vec<Option<String>>,
 }
 
 /// What a node holds.
@@ -54,6 +57,10 @@ pub(crate) struct Entry {
 }
 
 impl Node {
+    const fn new(span: Range<usize>, at: Range<usize>, value: Value) -> Self {
+        Self { span, at, value, dropped: Vec::new() }
+    }
+
     /// What to underline: a scalar itself, a collection's key.
     pub(crate) const fn point(&self) -> &Range<usize> {
         match &self.value {
@@ -120,13 +127,25 @@ struct Stop;
 
 enum Frame {
     List { start: usize, items: Vec<Node> },
-    Map { start: usize, entries: Vec<Entry>, seen: HashMap<String, usize>, key: Option<Key> },
+    Map { start: usize, map: Map, key: Option<Key> },
 }
 
-/// A key that waits for its value. A text of `None` is a key whose problem is reported: the value is dropped.
-struct Key {
-    text: Option<String>,
-    span: Range<usize>,
+/// A mapping while it is read.
+#[derive(Default)]
+struct Map {
+    entries: Vec<Entry>,
+    dropped: Vec<Option<String>>,
+    seen: HashMap<String, usize>,
+}
+
+/// A key that waits for its value.
+enum Key {
+    Good {
+        text: String,
+        span: Range<usize>,
+    },
+    /// Its problem is reported: the value is dropped. With the text where that is known.
+    Bad(Option<String>),
 }
 
 struct Builder<'f> {
@@ -145,7 +164,7 @@ impl Builder<'_> {
             Event::Scalar(text, style, _, tag) => {
                 self.refuse_tag(tag.is_some(), span);
                 let value = scalar(&text, style, bytes.is_empty());
-                self.complete(Node { at: bytes.clone(), span: bytes, value }, Some(&text))?;
+                self.complete(Node::new(bytes.clone(), bytes, value), Some(&text))?;
             }
             Event::SequenceStart(_, _, tag) => {
                 self.refuse_tag(tag.is_some(), span);
@@ -153,8 +172,7 @@ impl Builder<'_> {
             }
             Event::MappingStart(_, _, tag) => {
                 self.refuse_tag(tag.is_some(), span);
-                let (entries, seen) = (Vec::new(), HashMap::new());
-                self.open(Frame::Map { start: bytes.start, entries, seen, key: None }, &bytes)?;
+                self.open(Frame::Map { start: bytes.start, map: Map::default(), key: None }, &bytes)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(bytes.end)?,
             Event::Anchor(..) => {
@@ -162,7 +180,7 @@ impl Builder<'_> {
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.refuse("yaml.anchor", &bytes, "aliases are not read", "write the value out");
-                self.complete(Node { at: bytes.clone(), span: bytes, value: Value::Broken }, None)?;
+                self.complete(Node::new(bytes.clone(), bytes, Value::Broken), None)?;
             }
             Event::StreamStart | Event::StreamEnd | Event::DocumentEnd | Event::Comment(..) => {}
             // A kind of event that did not exist when this was written may carry structure: not to be skipped.
@@ -218,11 +236,11 @@ impl Builder<'_> {
         let node = match self.stack.pop() {
             Some(Frame::List { start, items }) => {
                 let at = items.first().map_or(start..end, |first| first.at.clone());
-                Node { span: start..end, at, value: Value::List(items) }
+                Node::new(start..end, at, Value::List(items))
             }
-            Some(Frame::Map { start, entries, .. }) => {
+            Some(Frame::Map { start, map: Map { entries, dropped, .. }, .. }) => {
                 let at = entries.first().map_or(start..end, |first| first.key_span.clone());
-                Node { span: start..end, at, value: Value::Map(entries) }
+                Node { dropped, ..Node::new(start..end, at, Value::Map(entries)) }
             }
             None => return Err(Stop),
         };
@@ -235,15 +253,15 @@ impl Builder<'_> {
         match self.stack.last_mut() {
             None => self.root = Some(node),
             Some(Frame::List { items, .. }) => items.push(node),
-            Some(Frame::Map { entries, seen, key, .. }) => match key.take() {
-                None => *key = Some(check_key(self.file, &node, key_text, seen)),
-                Some(Key { text: None, .. }) => {}
-                Some(Key { text: Some(text), span }) => {
+            Some(Frame::Map { map, key, .. }) => match key.take() {
+                None => *key = Some(check_key(self.file, &node, key_text, &mut map.seen)),
+                Some(Key::Bad(text)) => map.dropped.push(text),
+                Some(Key::Good { text, span }) => {
                     node.at = span.clone();
                     if node.span.is_empty() {
                         node.span = span.clone();
                     }
-                    entries.push(Entry { key: text, key_span: span, node });
+                    map.entries.push(Entry { key: text, key_span: span, node });
                 }
             },
         }
@@ -255,11 +273,11 @@ fn check_key(file: &File<'_>, node: &Node, text: Option<&str>, seen: &mut HashMa
     let span = if node.span.is_empty() { node.at.clone() } else { node.span.clone() };
     let refused = |code, message: String, hint: Option<String>| {
         file.error(code, &span, message, hint);
-        Key { text: None, span: span.clone() }
+        Key::Bad(None)
     };
     let Some(text) = text.filter(|_| node.value != Value::Null) else {
         if node.value == Value::Broken {
-            return Key { text: None, span };
+            return Key::Bad(None);
         }
         return refused(
             "yaml.key",
@@ -275,10 +293,11 @@ fn check_key(file: &File<'_>, node: &Node, text: Option<&str>, seen: &mut HashMa
         hash_map::Entry::Vacant(free) => free.insert(span.start),
         hash_map::Entry::Occupied(first) => {
             let hint = Some(format!("it stands first in line {}", file.line(*first.get())));
-            return refused("yaml.duplicate-key", format!("the key {} stands twice", quote(text)), hint);
+            refused("yaml.duplicate-key", format!("the key {} stands twice", quote(text)), hint);
+            return Key::Bad(Some(text.to_owned()));
         }
     };
-    Key { text: Some(text.to_owned()), span }
+    Key::Good { text: text.to_owned(), span }
 }
 
 /// YAML 1.2.2 10.3.2.

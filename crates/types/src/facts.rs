@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DecisionId, RevisionId, Timestamp};
+use crate::{DecisionId, Mode, RevisionId, Timestamp};
 
 /// Something that can be appended to the decision log. `record::append` takes it by value and gives back proof that it
 /// was written; the proof is what forwarding needs.
@@ -21,6 +21,10 @@ pub trait Recordable {
 /// The body of a record.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "borrowed for one record at a time; a box would be an allocation per decision"
+)]
 pub enum Facts<'a> {
     /// A request was decided.
     Decision(Decision<'a>),
@@ -32,6 +36,8 @@ pub enum Facts<'a> {
     Issuance(Issuance<'a>),
     /// The enforcer started, stopped or loaded a revision.
     Lifecycle(Lifecycle<'a>),
+    /// An operator did something, or was refused it.
+    Administration(Administration<'a>),
 }
 
 /// Allow or deny. Closed by nature.
@@ -87,6 +93,31 @@ pub struct Decision<'a> {
     pub risk: Option<u8>,
     /// The determining policies: the permits of an allow, the forbids of a denial.
     pub determining: Vec<&'a str>,
+    /// The refusals of checks that do not enforce, in the order of the request's life.
+    pub noted: Vec<Noted<'a>>,
+    /// The epoch of the signals that were held against the caller; absent before the call was situated.
+    pub epoch: Option<u64>,
+}
+
+/// A refusal that did not refuse, because its check observes or shadows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Noted<'a> {
+    /// The check, as `modes` of a domain names it: `requires.identity`, `consent`, `routes.unlisted`, `permit` or
+    /// `policy.ID`.
+    pub check: &'a str,
+    /// Observe or shadow.
+    pub mode: Mode,
+    /// The reason code that the refusal would have.
+    pub reason: &'a str,
+    /// The policy that would refuse, `""` for none.
+    pub policy: &'a str,
+}
+
+impl Decision<'_> {
+    /// The first refusal that the caller is spared only because its check is in shadow: what makes an allow a would-deny.
+    pub fn would_deny(&self) -> Option<&Noted<'_>> {
+        self.noted.iter().find(|noted| self.outcome == Outcome::Allow && noted.mode == Mode::Shadow)
+    }
 }
 
 /// How a request came in.
@@ -149,6 +180,10 @@ pub struct Completion<'a> {
     pub request_bytes: u64,
     /// Bytes of the response's body.
     pub response_bytes: u64,
+    /// Where the exchange was cut because it was no longer allowed: the revision that says so.
+    pub revision: Option<RevisionId>,
+    /// Where the exchange was cut because it was no longer allowed: the epoch of the signals then.
+    pub epoch: Option<u64>,
 }
 
 /// Refusals before identity that were not recorded one by one.
@@ -194,6 +229,27 @@ pub struct Lifecycle<'a> {
     pub version: &'a str,
     /// The revision in force.
     pub revision: Option<RevisionId>,
+}
+
+/// An administrative act.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Administration<'a> {
+    /// `publish`, `rollback`, `revoke`, `restore` or `login`.
+    pub act: &'a str,
+    /// Done, or refused.
+    pub outcome: Outcome,
+    /// The operator.
+    pub operator: &'a str,
+    /// What it is about: a subject of signals; `""` where a revision is.
+    pub subject: &'a str,
+    /// The operator's own words.
+    pub why: &'a str,
+    /// What came of it: what changed, or why it was refused.
+    pub note: &'a str,
+    /// The revision that a publication makes current.
+    pub revision: Option<RevisionId>,
+    /// Until when it holds; absent for good.
+    pub until: Option<Timestamp>,
 }
 
 /// Serializes bytes as lower-case hexadecimal.

@@ -101,6 +101,8 @@ limits! {
     CEDAR_DEPTH "cedar_depth" 64 Count "nesting of brackets in a Cedar file" "as `yaml_depth`; written policies stay below ten";
     CEDAR_OPERATORS "cedar_operators" 1000 Count "operators of one policy" "some 300 comparisons; with `cedar_depth` it bounds the parser's recursion to a third of its stack";
     DETERMINING_POLICIES "determining_policies" 32 Count "determining policies named in one record; the note counts the rest" "a policy's id takes at most 127 bytes, so that they fit half of `record_bytes`";
+    REJUDGED_AT_ONCE "rejudged_at_once" 32 Count "open exchanges that a worker judges again before others get their turn" "a judgement takes some 20 µs: less than a millisecond";
+    NOTED_REFUSALS "noted_refusals" 8 Count "noted refusals named in one record; the note counts the rest" "a call meets five kinds of checks; with `determining_policies` they fit `record_bytes`";
     PROBLEMS "problems" 200 Count "problems listed by one check" "more is not read";
     WORKLOAD_BINARY_BYTES "workload_binary_bytes" 536870912 Bytes "a workload's executable that is hashed for attestation" "the largest single-file service binaries are about 300 MB";
     WORKLOAD_STREAMS "workload_streams" 64 Count "open Workload API streams of one process" "WA-7: rate-limit per caller after attestation";
@@ -116,5 +118,24 @@ limits! {
     LISTED_DECISIONS "listed_decisions" 10000 Count "decisions of a listing that are held at once, for the latest or until each has its end" "about 10 MB";
     CALL_RESPONSE_BYTES "call_response_bytes" 67108864 Bytes "a response that `call` reads, and an answer of the admin socket" "it is held in memory and shown on a terminal";
     FOLDER_DEPTH "folder_depth" 16 Count "folders inside folders of a trust directory" "five times as many as one has";
+    WHY_POLICIES "why_policies" 256 Count "permits that are compared clause by clause to explain one refusal" "a service seldom has more permits than routes";
+    WHY_CLAUSES "why_clauses" 64 Count "clauses of one policy that an explanation shows" "written policies stay below twenty";
+    ADMIN_CONNECTIONS "admin_connections" 256 Count "open connections of the console" "some browsers of six connections each, probes and collectors";
     ADMIN_BODY_BYTES "admin_body_bytes" 1048576 Bytes "a request body of the admin socket" "the largest is a certificate request";
+    STORE_WAIT_TIME "store_wait_time" 2000 Millis "waiting for another process that holds the store" "a backup or a look with another program takes less";
+    COUNTED_TIME "counted_time" 2678400000 Millis "how long counts and minutes are kept" "31 days: a month of traffic before a check is enforced";
+    MINUTES_TIME "minutes_time" 86400000 Millis "the longest time that minutes are asked for" "a day is 1,440 points, as many as a screen shows";
+    FOLD_RECORDS "fold_records" 8192 Count "records that are counted in one transaction" "a fraction of a second of a busy gateway; a revocation waits for no more";
+    FOLD_LAG_TIME "fold_lag_time" 15000 Millis "how far counting may be behind before it is told" "counting runs each second";
+    PLAINTEXT_CALLERS "plaintext_callers" 4096 Count "sources of plaintext calls that are told apart" "more is a flood and not a list of callers to move";
+    LOGIN_LINK_TIME "login_link_time" 600000 Millis "the life of a login link" "DESIGN section 10: 10 minutes";
+    SESSION_TIME "session_time" 43200000 Millis "the life of a session of the console" "a working day";
+    REVOCATION_TIME "revocation_time" 31622400000 Millis "the longest time for which a revocation is made; longer is for good" "a leap year; nobody remembers longer";
+    REASON_BYTES "reason_bytes" 512 Bytes "an operator's words: why a publication, a revocation or a restore" "as `note_bytes`; it stands in the record";
+    PUBLISH_BODY_BYTES "publish_body_bytes" 805306368 Bytes "the request of a publication on the admin socket" "`directory_bytes` three times: JSON escapes text";
+    CHANGES "changes" 100 Count "sentences that say what a publication changes; the last one counts the rest" "more is not read; the files tell all";
+    TOLD_PROBLEMS "told_problems" 5 Count "problems that the answer to a publication names" "`check` shows all of them";
+    PROBE_TIME "probe_time" 500 Millis "an attempt of `doctor` to reach an upstream" "upstreams are near";
+    PROBES "probes" 256 Count "upstreams that `doctor` tries to reach" "tried side by side; more is told as not tried";
+    PUBLICATIONS_LISTED "publications_listed" 1000 Count "publications of one listing" "years of them";
 }

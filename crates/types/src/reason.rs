@@ -16,6 +16,8 @@ pub enum Stage {
     Parse,
     /// Which service and route.
     Route,
+    /// What is known against the caller.
+    Signals,
     /// Size and time limits.
     Limits,
     /// Both domains' consent.
@@ -98,6 +100,7 @@ reasons! {
     IdentityUntrusted Identity "identity.untrusted" 0 Caller "the client certificate is not trusted" "the chain does not lead to a root of the trust domain that the certificate names (XS-6)";
     IdentityExpired Identity "identity.expired" 403 Caller "the client certificate is expired or not yet valid" "compare the caller's clock and the certificate's validity; a running agent renews at half-life";
     IdentityUnknownWorkload Identity "identity.unknown-workload" 403 Caller "the caller is not registered" "the certificate is valid but the revision has no such workload; add it to `workloads` of its domain";
+    IdentityPlaintext Identity "identity.plaintext" 403 Caller "this service is called over TLS with a client certificate" "a listener with `insecure_plaintext` serves only domains whose `requires.identity` is in observe or shadow";
     IdentityNotACaller Identity "identity.not-a-caller" 403 Caller "this identity may not call services" "gateways and system identities do not call services on their own behalf";
 
     ParseMalformed Parse "parse.malformed" 400 Caller "the request is not well-formed HTTP" "see the note for the rule that was broken (RFC 9112)";
@@ -121,6 +124,8 @@ reasons! {
     RouteUnknownHost Route "route.unknown-host" 421 Caller "this host is not served here" "no service of this listener claims the host";
     RouteServerNameMismatch Route "route.server-name-mismatch" 421 Caller "the Host is not the server name of the connection" "SNI and Host must agree; the caller must open a connection for each host (PA-6)";
     RouteUnlisted Route "route.unlisted" 404 Caller "there is no such route" "the service does not list this method and path; add it to `routes` or the API description, or set `unlisted_routes: judge`";
+
+    SignalsRevoked Signals "signals.revoked" 403 Caller "the caller's trust was taken away" "an operator revoked the caller's identity, certificate or key; `countersign subjects` lists who, why and until when";
 
     LimitsBody Limits "limits.body" 413 Caller "the request body is too large" "see `limits.body` of the service";
     LimitsBodyIncomplete Limits "limits.body-incomplete" 408 Caller "the request body did not arrive whole" "the caller stopped sending or broke the framing of the body";
@@ -203,6 +208,7 @@ impl Stage {
             Self::Identity => "identity",
             Self::Parse => "parse",
             Self::Route => "route",
+            Self::Signals => "signals",
             Self::Limits => "limits",
             Self::Consent => "consent",
             Self::Requires => "requires",

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose, PublicKeyData, SanType,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -34,6 +35,16 @@ impl Identity {
     /// When the file holds none.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         CertificateDer::pem_file_iter(&self.certificate).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// The subject of the key, as `countersign revoke` takes it: the SHA-256 of its SubjectPublicKeyInfo.
+    ///
+    /// # Panics
+    /// When the file holds none.
+    pub fn key_subject(&self) -> String {
+        let key = KeyPair::from_pem(&fs::read_to_string(&self.key).unwrap()).unwrap();
+        let digest = digest(&SHA256, &key.subject_public_key_info());
+        format!("key:{}", digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
     }
 
     /// The key.
@@ -90,6 +101,18 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = svid_params(id);
         change(&mut params);
+        write(folder, &params.signed_by(&key, &self.issuer).unwrap().pem(), &key)
+    }
+
+    /// An SVID for the key of another one, as a renewal that keeps its key.
+    ///
+    /// # Panics
+    /// When it cannot be signed or written.
+    pub fn renew(&self, folder: &Path, id: &str, before: &Identity) -> Identity {
+        let key = KeyPair::from_pem(&fs::read_to_string(&before.key).unwrap()).unwrap();
+        let mut params = svid_params(id);
+        // left out, it would be made from the key
+        params.serial_number = Some(vec![0x5c, 0x1e, 0x0b].into());
         write(folder, &params.signed_by(&key, &self.issuer).unwrap().pem(), &key)
     }
 

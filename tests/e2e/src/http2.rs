@@ -21,7 +21,8 @@ use crate::certificates::Identity;
 use crate::raw::client_config;
 use crate::site::Site;
 
-type Sent = BoxBody<Bytes, Infallible>;
+/// A body on its way.
+pub(crate) type Sent = BoxBody<Bytes, Infallible>;
 
 /// An open connection.
 pub struct Http2 {
@@ -116,7 +117,7 @@ async fn read(response: Response<Incoming>) -> Answer {
     answer
 }
 
-fn words(error: &dyn std::error::Error) -> String {
+pub(crate) fn words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -86,6 +86,21 @@ impl Process {
         let _ = kill_process(self.pid(), Signal::TERM);
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        let _ = kill_process(self.pid(), Signal::HUP);
+    }
+
+    /// What it holds in memory, in KiB.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Ctrl-C: SIGINT to the whole group, as a terminal sends it.
     pub fn interrupt(&self) {
         let _ = kill_process_group(self.pid(), Signal::INT);

@@ -57,6 +57,20 @@ pub(crate) fn client_config(site: &Site, identity: Option<&Identity>, host: &str
     Arc::new(config)
 }
 
+/// One request without TLS to a port of 127.0.0.1, which must ask for the connection to be closed.
+///
+/// # Panics
+/// When no answer comes.
+pub fn plain(port: u16, request: &str) -> Answer {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or_else(|| panic!("{bytes:?}")) + 4;
+    Answer { body: bytes.split_off(end), ..Answer::of_head(&String::from_utf8_lossy(&bytes)) }
+}
+
 impl Raw {
     /// Opens a connection for HTTP/1.1 to a host behind the gateway. The handshake is not over before the first answer:
     /// in TLS 1.3 a client learns only then what the server thinks of its certificate.

@@ -13,6 +13,7 @@ use std::sync::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::answer::Answer;
 use crate::binary::countersign;
 use crate::certificates::{Authority, Identity};
 use crate::process::{Ended, Process};
@@ -37,14 +38,31 @@ impl Site {
     /// # Panics
     /// When they cannot be written.
     pub fn prepare(upstream: &Upstream) -> Self {
+        Self::before(upstream.port())
+    }
+
+    /// Writes the directories, with every service at this port of 127.0.0.1, and starts nothing.
+    ///
+    /// # Panics
+    /// When they cannot be written.
+    pub fn before(upstream: u16) -> Self {
+        let this = Self::of(Path::new(FILES));
+        this.edit("domains/alpha/domain.yaml", "@DOWN@", &closed_port().to_string());
+        for domain in ["alpha", "beta", "edge"] {
+            this.edit(&format!("domains/{domain}/domain.yaml"), "@UPSTREAM@", &upstream.to_string());
+        }
+        this
+    }
+
+    /// A copy of a trust directory, of which nothing is started.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    pub fn of(files: &Path) -> Self {
         // a short path: the address of a Unix socket holds 107 bytes
         let root = tempfile::Builder::new().prefix("cs-").tempdir().unwrap();
         let this = Self { process: None, started: 0, status: Value::Null, identities: Mutex::default(), root };
-        copy(Path::new(FILES), &this.dir());
-        this.edit("domains/alpha/domain.yaml", "@DOWN@", &closed_port().to_string());
-        for domain in ["alpha", "beta", "edge"] {
-            this.edit(&format!("domains/{domain}/domain.yaml"), "@UPSTREAM@", &upstream.port().to_string());
-        }
+        copy(files, &this.dir());
         this
     }
 
@@ -78,10 +96,17 @@ impl Site {
     /// # Panics
     /// When it does not stand there.
     pub fn edit(&self, file: &str, from: &str, to: &str) {
-        let path = self.dir().join(file);
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains(from), "`{from}` does not stand in {file}");
-        fs::write(path, text.replace(from, to)).unwrap();
+        edit(&self.dir(), file, from, to);
+    }
+
+    /// A copy of the trust directory as it is now, beside it.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    pub fn copy_as(&self, name: &str) -> PathBuf {
+        let target = self.root().join(name);
+        copy(&self.dir(), &target);
+        target
     }
 
     /// Writes a file of the trust directory.
@@ -139,11 +164,28 @@ impl Site {
 
     /// Asks the admin socket what runs; `None` while nothing answers.
     pub fn ask_status(&self) -> Option<Value> {
+        self.ask_admin("GET", "/v1/status", "").filter(|(status, _)| *status == 200).map(|(_, answer)| answer)
+    }
+
+    /// Asks the admin socket: the status and the JSON of the answer; `None` where none comes whole.
+    pub fn ask_admin(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
         let mut socket = UnixStream::connect(self.data().join("admin.sock")).ok()?;
-        socket.write_all(b"GET /v1/status HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").ok()?;
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n");
+        let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        socket.write_all(request.as_bytes()).ok()?;
         let mut text = String::new();
         socket.read_to_string(&mut text).ok()?;
-        serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        Some((Answer::of_head(head).status, serde_json::from_str(body).ok()?))
+    }
+
+    /// What runs now, by its full name.
+    ///
+    /// # Panics
+    /// When nothing answers.
+    pub fn revision(&self) -> String {
+        let status = self.ask_status().expect("an answer of the admin socket");
+        status["revision"].as_str().expect("a revision").to_owned()
     }
 
     /// What it said of itself at its start.
@@ -157,6 +199,14 @@ impl Site {
     /// When none runs.
     pub fn process(&mut self) -> &mut Process {
         self.process.as_mut().expect("a running process")
+    }
+
+    /// What it holds in memory, in KiB.
+    ///
+    /// # Panics
+    /// When none runs.
+    pub fn resident(&self) -> u64 {
+        self.process.as_ref().expect("a running process").resident()
     }
 
     /// Takes the process away from the system.
@@ -186,6 +236,15 @@ impl Site {
     pub fn gateway(&self) -> SocketAddr {
         let address = self.status["listeners"][0]["address"].as_str();
         address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no listener: {}", self.status))
+    }
+
+    /// Where the console is served.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn console(&self) -> SocketAddr {
+        let address = self.status["console"].as_str();
+        address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no console: {}", self.status))
     }
 
     /// The file with the roots that a host's certificate leads to.
@@ -218,10 +277,36 @@ impl Site {
         Identity { certificate: out.join("svid.pem"), key: out.join("svid.key") }
     }
 
-    /// Runs `countersign` with these arguments on the data directory, to its end.
-    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ended {
+    /// `countersign` with these arguments on the data directory.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(countersign());
         command.args(arguments).env("COUNTERSIGN_DATA", self.data()).env("NO_COLOR", "1").current_dir(self.root());
+        command
+    }
+
+    /// Runs a command that must succeed and print JSON, one object a line.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        let ended = self.run(arguments);
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:#?}");
+        let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        ended.stdout.lines().map(read).collect()
+    }
+
+    /// Publishes a trust directory, which must succeed.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn publish(&self, dir: &Path, why: &str) -> Value {
+        let published = self.json(&["publish", &dir.display().to_string(), "--why", why, "--json"]);
+        published.into_iter().next().expect("a publication")
+    }
+
+    /// Runs `countersign` with these arguments on the data directory, to its end.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ended {
+        let mut command = self.command(arguments);
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ended { code: output.status.code(), signal: None, stdout: text(output.stdout), stderr: text(output.stderr) }
@@ -239,6 +324,17 @@ impl Drop for Site {
         self.process = None;
         wait_until("the directories to go", || fs::remove_dir_all(self.root.path()).is_ok());
     }
+}
+
+/// Replaces a text in a file below a folder, everywhere it stands.
+///
+/// # Panics
+/// When it does not stand there.
+pub fn edit(folder: &Path, file: &str, from: &str, to: &str) {
+    let path = folder.join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "`{from}` does not stand in {file}");
+    fs::write(path, text.replace(from, to)).unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -15,7 +15,7 @@ use tonic::{Code, Request};
 use types::{Clock as _, TrustDomain};
 
 use super::fake::{Fake, ID, Running, own_uid, reached};
-use crate::{FetchError, fetch};
+use crate::{FetchError, fetch, fetch_all};
 
 async fn client(socket: &Path) -> SpiffeWorkloadApiClient<Channel> {
     let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display())).unwrap();
@@ -117,6 +117,9 @@ async fn every_message_is_the_full_state_and_comes_only_on_change() {
     assert_eq!(first.svids.len(), 1);
     assert_eq!(first.federated_bundles.keys().collect::<Vec<_>>(), ["spiffe://hr.acme.internal"]);
     assert_eq!(bundles.message().await.unwrap().unwrap().bundles.len(), 2);
+    let fetched = fetch_all(&agent.socket).await.unwrap();
+    let roots: Vec<_> = fetched.federated.iter().map(|(domain, roots)| (domain.as_str(), roots.len())).collect();
+    assert_eq!((fetched.svids.len(), roots), (1, vec![("hr.acme.internal", 1)]));
     // An announcement that changes nothing sends nothing; the next message is the one with the third bundle.
     let asked = fake.asked.load(Ordering::SeqCst);
     fake.announce();

@@ -6,6 +6,13 @@ use std::{
     net::{Ipv4Addr, TcpListener},
 };
 
+/// The organisation's name: the end of its trust domains and of its hosts.
+pub const ORGANISATION: &str = "acme.internal";
+/// The prober of the load balancer: no workload, and without a certificate.
+pub const PROBER: &str = "prober";
+/// The domain whose status page it looks at.
+pub const PROBED: &str = "platform";
+
 /// A service of the example organisation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Service {
@@ -52,9 +59,9 @@ pub const WORKLOADS: &[(&str, &str)] = &[
     ("platform", "oncall"),
 ];
 
-/// The names of everything that has a path of its own: services, then the workloads that only call.
+/// The names of everything that has a path of its own: services, the workloads that only call, the prober.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    SERVICES.iter().map(|service| service.name).chain(WORKLOADS.iter().map(|(_, name)| *name))
+    SERVICES.iter().map(|service| service.name).chain(WORKLOADS.iter().map(|(_, name)| *name)).chain([PROBER])
 }
 
 /// The port on 127.0.0.1 that each service is to use.

@@ -1,6 +1,7 @@
 //! Starts the services as processes of their own, waits until each answers, and ends them.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
@@ -16,6 +17,7 @@ use thiserror::Error;
 use super::{
     catalogue::{Ports, SERVICES},
     install::Installed,
+    serve::PORT_TAKEN,
 };
 
 /// How long all services together may take until they answer: they fill a small database each.
@@ -68,6 +70,13 @@ pub enum SpawnError {
     },
 }
 
+impl SpawnError {
+    /// Whether it failed because another program took a port between its choice and its use.
+    pub fn is_port_taken(&self) -> bool {
+        matches!(self, Self::Ended { status, .. } if status.code() == Some(i32::from(PORT_TAKEN)))
+    }
+}
+
 /// The running services. They end when this is dropped, and when this process dies in whatever way.
 #[derive(Debug)]
 pub struct Services {
@@ -99,35 +108,39 @@ impl Services {
 
 impl Drop for Services {
     fn drop(&mut self) {
-        for one in &mut self.running {
-            // The end of its stdin asks a service to stop.
-            drop(one.child.stdin.take());
+        end(self.running.iter_mut().map(|one| &mut one.child));
+    }
+}
+
+/// Asks processes to end, waits for them, and ends those that do not.
+pub(super) fn end<'a>(children: impl Iterator<Item = &'a mut Child>) {
+    let mut children: Vec<&mut Child> = children.collect();
+    for child in &mut children {
+        // The end of its stdin asks a process to stop.
+        drop(child.stdin.take());
+    }
+    let deadline = Instant::now() + STOP;
+    for child in children {
+        while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            thread::sleep(AGAIN);
         }
-        let deadline = Instant::now() + STOP;
-        for one in &mut self.running {
-            while matches!(one.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-                thread::sleep(AGAIN);
-            }
-            // Both fail only for a process that has ended.
-            let _ = one.child.kill();
-            let _ = one.child.wait();
-        }
+        // Both fail only for a process that has ended.
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
 /// Starts every service of the example organisation from `DATA/bin/acme-<name>` on its port of 127.0.0.1, with its
-/// database in `DATA/acme` and its log in `DATA/log/acme-<name>.log`, and waits until each answers. Blocks for a second
+/// database and its log, `<name>.log`, in `DATA/acme`, and waits until each answers. Blocks for a second
 /// or so, at most 15; call it from a thread that may block.
 ///
 /// # Errors
 /// See [`SpawnError`].
 pub fn spawn_services(data_dir: &Path, ports: &Ports) -> Result<Services, SpawnError> {
-    let logs = data_dir.join("log");
-    fs::create_dir_all(&logs).map_err(|source| SpawnError::Log { path: logs.clone(), source })?;
     let mut services = Services { running: Vec::new() };
     for service in SERVICES {
         let port = ports.get(service.name).unwrap_or(service.port);
-        services.running.push(start(data_dir, &logs, service.name, port)?);
+        services.running.push(start(data_dir, service.name, port)?);
     }
     let deadline = Instant::now() + START;
     for one in &mut services.running {
@@ -136,22 +149,41 @@ pub fn spawn_services(data_dir: &Path, ports: &Ports) -> Result<Services, SpawnE
     Ok(services)
 }
 
-fn start(data_dir: &Path, logs: &Path, name: &'static str, port: u16) -> Result<Running, SpawnError> {
+fn start(data_dir: &Path, name: &'static str, port: u16) -> Result<Running, SpawnError> {
+    let state = state(data_dir);
+    let arguments = [address(port).to_string().into(), state.clone().into_os_string()];
+    let log = state.join(format!("{name}.log"));
+    let child = spawn(data_dir, name, &arguments, &log, Stdio::null())?;
+    Ok(Running { name, port, log, child })
+}
+
+/// Where the example's own files are: databases and logs.
+pub(super) fn state(data_dir: &Path) -> PathBuf {
+    data_dir.join("acme")
+}
+
+/// Starts a process from its own path. It ends with its stdin, which is held in the child that is returned.
+pub(super) fn spawn(
+    data_dir: &Path,
+    name: &str,
+    arguments: &[OsString],
+    log: &Path,
+    stdout: Stdio,
+) -> Result<Child, SpawnError> {
+    let unwritable = |source| SpawnError::Log { path: log.to_owned(), source };
+    let made = log.parent().map_or(Ok(()), fs::create_dir_all);
+    made.map_err(unwritable)?;
+    let output = File::options().create(true).append(true).open(log).map_err(unwritable)?;
     let path = Installed::under(data_dir).path_of(name);
-    let log = logs.join(format!("acme-{name}.log"));
-    let output = File::options().create(true).append(true).open(&log);
-    let output = output.map_err(|source| SpawnError::Log { path: log.clone(), source })?;
-    let child = Command::new(&path)
-        .arg(address(port).to_string())
-        .arg(data_dir.join("acme"))
+    Command::new(&path)
+        .args(arguments)
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(stdout)
         .stderr(output)
-        // Its own group: Ctrl-C on the terminal reaches us, and we end the services when we have drained.
+        // Its own group: Ctrl-C on the terminal reaches us, and we end what we started when we have drained.
         .process_group(0)
         .spawn()
-        .map_err(|source| SpawnError::Start { path, source })?;
-    Ok(Running { name, port, log, child })
+        .map_err(|source| SpawnError::Start { path, source })
 }
 
 fn wait_until_it_answers(one: &mut Running, deadline: Instant) -> Result<(), SpawnError> {

@@ -18,10 +18,17 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-use super::{catalogue::SERVICES, services, store::Store};
+use super::{
+    catalogue::{self, SERVICES},
+    services,
+    store::Store,
+};
 
 /// How long open connections may go on after the service was told to stop.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// The exit code of a service whose port another program holds (`EX_TEMPFAIL` of sysexits).
+pub const PORT_TAKEN: u8 = 75;
 
 /// Why a service could not run.
 #[derive(Debug, Error)]
@@ -58,15 +65,28 @@ pub enum AcmeError {
     Stopped(#[source] std::io::Error),
 }
 
+impl AcmeError {
+    fn is_port_taken(&self) -> bool {
+        matches!(self, Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse)
+    }
+}
+
 /// Which service an executable is to be, by its path: `…/acme-ledger` is `ledger`. `None` for every other path, those
 /// of the workloads that only call included: they are the command line under another name.
 pub fn service_name_from_exe(path: &Path) -> Option<&'static str> {
-    let name = path.file_name()?.to_str()?.strip_prefix("acme-")?;
+    let name = name_from_exe(path)?;
     SERVICES.iter().map(|service| service.name).find(|known| *known == name)
 }
 
+/// Whose path this is: `…/acme-payments` is `payments`.
+pub(super) fn name_from_exe(path: &Path) -> Option<&'static str> {
+    let name = path.file_name()?.to_str()?.strip_prefix("acme-")?;
+    catalogue::names().find(|known| *known == name)
+}
+
 /// The whole program of a service: reads `ADDRESS STATE_DIR`, runs until stopped, says on stderr why it could not.
-/// `arguments` are those after the program's name. Exit code 0 when stopped, 2 when it could not run, 64 for wrong usage.
+/// `arguments` are those after the program's name. Exit code 0 when stopped, 2 when it could not run, 64 for wrong usage,
+/// [`PORT_TAKEN`] when another program listens there.
 pub fn service_main(name: &str, arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let Some((address, state_dir)) = read_arguments(arguments) else {
         log(&format!("usage: acme-{name} ADDRESS STATE_DIR"));
@@ -81,7 +101,7 @@ pub fn service_main(name: &str, arguments: impl Iterator<Item = OsString>) -> Ex
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log(&with_causes(&error));
-            ExitCode::from(2)
+            ExitCode::from(if error.is_port_taken() { PORT_TAKEN } else { 2 })
         }
     }
 }
@@ -154,7 +174,7 @@ fn read_arguments(mut arguments: impl Iterator<Item = OsString>) -> Option<(Sock
 }
 
 /// Done at the first of SIGTERM, SIGINT and the end of stdin.
-fn stop_requested() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+pub(super) fn stop_requested() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (ended, stdin_ended) = oneshot::channel::<()>();

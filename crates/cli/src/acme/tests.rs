@@ -28,15 +28,15 @@ use super::{
 };
 
 /// A service that runs in the test's own runtime, over a database of its own.
-struct Running {
-    address: SocketAddr,
+pub(super) struct Running {
+    pub(super) address: SocketAddr,
     stop: oneshot::Sender<()>,
     served: JoinHandle<Result<(), AcmeError>>,
     state: TempDir,
 }
 
 impl Running {
-    async fn start(name: &'static str) -> Self {
+    pub(super) async fn start(name: &'static str) -> Self {
         Self::start_in(name, tempfile::tempdir().unwrap()).await
     }
 
@@ -52,7 +52,7 @@ impl Running {
         Self { address, stop, served, state }
     }
 
-    async fn stop(self) -> TempDir {
+    pub(super) async fn stop(self) -> TempDir {
         self.stop.send(()).unwrap();
         self.served.await.unwrap().unwrap();
         self.state
@@ -79,7 +79,7 @@ impl Running {
 }
 
 /// One request on a connection of its own; the status, and the body as JSON (`null` where it is none).
-async fn call(address: SocketAddr, method: &str, target: &str, body: Option<&str>) -> (u16, Value) {
+pub(super) async fn call(address: SocketAddr, method: &str, target: &str, body: Option<&str>) -> (u16, Value) {
     let body = body.unwrap_or_default();
     let head = format!(
         "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\

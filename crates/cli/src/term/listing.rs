@@ -1,8 +1,7 @@
 //! Decisions, one line each, aligned, the outcome first and never by colour alone.
 
-use api::admin::{Decision, Entry, Identity, Refusals};
-use types::facts::Outcome;
-use types::{DecisionId, Reason};
+use api::admin::{Answer, Decision, Entry, Identity, Refusals};
+use types::{DecisionId, Mode, Reason};
 
 use super::ids::Shortener;
 use super::time::Times;
@@ -58,6 +57,14 @@ impl Listing {
         Self { palette, times, ids: Shortener::following(), widths }
     }
 
+    /// With room for long names from the first line on, for a stream in which they are known to come.
+    #[cfg(feature = "demo")]
+    #[must_use]
+    pub const fn roomy(mut self) -> Self {
+        self.widths = Widths { caller: 24, service: 24, route: 24, why: 20 };
+        self
+    }
+
     /// One line, without its end.
     pub fn line(&mut self, entry: &Entry) -> String {
         let row = self.row(entry);
@@ -94,13 +101,12 @@ impl Listing {
     }
 
     fn decision(&self, decision: &Decision) -> Row {
-        let (outcome, tone) = match decision.outcome {
-            Outcome::Allow => ("allow", Tone::Good),
-            Outcome::Deny => ("DENY", Tone::Bad),
-        };
-        let (status, why) = match decision.outcome {
-            Outcome::Allow => ended(decision),
-            Outcome::Deny => (status_of(&decision.reason), decision.reason.clone()),
+        let answer = decision.answer();
+        let (outcome, tone) = word(answer);
+        let (status, why) = match answer {
+            Answer::Allow => ended(decision),
+            Answer::WouldDeny => (ended(decision).0, would_refuse(decision)),
+            Answer::Deny => (status_of(&decision.reason), decision.reason.clone()),
         };
         Row {
             clock: self.times.clock(decision.at),
@@ -110,7 +116,7 @@ impl Listing {
             service: or_dash(if decision.service.is_empty() { &decision.host } else { &decision.service }),
             route: route(decision),
             status,
-            why,
+            why: harmless(&why).into_owned(),
             id: self.ids.short(&decision.id),
         }
     }
@@ -139,10 +145,30 @@ impl Listing {
             service: "–".to_owned(),
             route: format!("{} more", super::grouped(usize::try_from(refusals.count).unwrap_or(usize::MAX))),
             status: status_of(&refusals.reason),
-            why: refusals.reason.clone(),
+            why: harmless(&refusals.reason).into_owned(),
             id: String::new(),
         }
     }
+}
+
+/// An answer as a listing shows it: the word says it, the tone underlines it.
+pub const fn word(answer: Answer) -> (&'static str, Tone) {
+    match answer {
+        Answer::Allow => ("allow", Tone::Good),
+        Answer::WouldDeny => ("would-deny", Tone::Caution),
+        Answer::Deny => ("DENY", Tone::Bad),
+    }
+}
+
+/// The checks in shadow that would have refused, as `modes` names them, each once.
+fn would_refuse(decision: &Decision) -> String {
+    let mut checks: Vec<&str> = Vec::new();
+    for noted in decision.noted.iter().filter(|noted| noted.mode == Mode::Shadow) {
+        if !checks.contains(&noted.check.as_str()) {
+            checks.push(&noted.check);
+        }
+    }
+    checks.join(", ")
 }
 
 fn id_of(entry: &Entry) -> Option<DecisionId> {
@@ -202,9 +228,9 @@ fn ended(decision: &Decision) -> (String, String) {
 
 #[cfg(test)]
 pub mod tests {
-    use api::admin::{Certificate, Completion};
+    use api::admin::{Certificate, Completion, Noted};
     use types::Timestamp;
-    use types::facts::Protocol;
+    use types::facts::{Outcome, Protocol};
 
     use super::*;
 
@@ -240,6 +266,8 @@ pub mod tests {
             template: template.into(),
             risk: Some(50),
             determining: Vec::new(),
+            noted: Vec::new(),
+            epoch: Some(0),
             revision: Some("3f9c21e".to_owned() + &"0".repeat(57)),
             lane: "worker-0".into(),
             sequence: 4211,
@@ -249,8 +277,36 @@ pub mod tests {
                 duration_micros: 3_149,
                 request_bytes: 32,
                 response_bytes: 64,
+                revision: None,
+                epoch: None,
             }),
         }
+    }
+
+    /// A refusal of a check that does not enforce.
+    pub fn noted(check: &str, mode: Mode, reason: &str) -> Noted {
+        Noted { check: check.into(), mode, reason: reason.into(), policy: String::new() }
+    }
+
+    #[test]
+    fn what_only_shadow_lets_pass_names_the_checks_that_would_have_refused() {
+        let mut call = decision("internal/search", ("hr/people", "GET", "/people"), "", 0x02);
+        call.noted = vec![
+            noted("requires.token_binding", Mode::Shadow, "requires.token-binding"),
+            noted("permit", Mode::Observe, "policy.no-permit"),
+            noted("consent", Mode::Shadow, "consent.provider"),
+            noted("consent", Mode::Shadow, "consent.consumer"),
+        ];
+        let entry = Entry::Decision(Box::new(call.clone()));
+        let line = Listing::following(Palette::plain(), Times::utc()).line(&entry);
+        assert!(line.starts_with("09:14:02.131  would-deny  internal/search   → hr/people "), "{line}");
+        assert!(line.contains("  201  requires.token_binding, consent  01a207af…"), "{line}");
+        call.noted.retain(|noted| noted.mode == Mode::Observe);
+        let line = Listing::following(Palette::plain(), Times::utc()).line(&Entry::Decision(Box::new(call)));
+        assert!(
+            line.contains("  allow       ") && line.contains("  201  3.1 ms"),
+            "observe counts for nothing: {line}"
+        );
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 pub mod duration;
 pub mod ids;
+pub mod json;
 pub mod listing;
 pub mod problems;
 pub mod story;
+pub mod table;
 pub mod time;
 
 use std::borrow::Cow;
@@ -50,6 +52,12 @@ impl Palette {
         Self { on: false }
     }
 
+    /// Always colour.
+    #[cfg(test)]
+    pub const fn always() -> Self {
+        Self { on: true }
+    }
+
     /// Whether there is colour.
     pub const fn is_on(self) -> bool {
         self.on
@@ -87,9 +95,45 @@ pub fn harmless_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|c| if is_steering(c) && c != '\n' { '\u{fffd}' } else { c }).collect())
 }
 
-/// Control characters, and those that reorder what is shown (Unicode bidirectional controls).
-fn is_steering(c: char) -> bool {
-    c.is_control() && c != '\t' || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Control characters (C0, C1), those that reorder what is shown (bidirectional controls), and those that nobody sees
+/// (zero width, fillers, tags), which make two different names look alike. General categories Cc, Cf, Zl and Zp of
+/// Unicode 17, and the invisible ones among the letters.
+pub fn is_steering(c: char) -> bool {
+    c.is_control() && c != '\t'
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{600}'..='\u{605}'
+                | '\u{61c}'
+                | '\u{6dd}'
+                | '\u{70f}'
+                | '\u{890}'..='\u{891}'
+                | '\u{8e2}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{110bd}'
+                | '\u{110cd}'
+                | '\u{13430}'..='\u{1343f}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// An error with what caused it, in one line.
+#[cfg(feature = "demo")]
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// `1 service`, `2 services`.
@@ -118,6 +162,12 @@ mod tests {
     fn escape_sequences_and_direction_marks_do_not_reach_the_terminal() {
         assert_eq!(harmless("a\u{1b}[2Jb\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}c");
         assert_eq!(harmless("Zürich\tx"), "Zürich\tx");
+        for hidden in "\u{85}\u{9b}\u{ad}\u{200b}\u{200f}\u{2028}\u{2060}\u{3164}\u{feff}\u{e0041}\u{7f}".chars() {
+            assert_eq!(harmless(&format!("a{hidden}b")), "a\u{fffd}b", "U+{:04X}", u32::from(hidden));
+        }
+        for plain in "aé漢字👍🏽́ا".chars() {
+            assert!(!is_steering(plain), "U+{:04X}", u32::from(plain));
+        }
         assert_eq!(harmless_lines("a\nb\r\n"), "a\nb\u{fffd}\n");
     }
 

@@ -37,11 +37,7 @@ pub fn show(
 /// # Errors
 /// The writer's.
 pub fn show_json(out: &mut impl Write, problems: &[Problem], sources: &BTreeMap<String, String>) -> io::Result<()> {
-    for problem in problems {
-        serde_json::to_writer(&mut *out, &json(problem, sources)).map_err(io::Error::from)?;
-        out.write_all(b"\n")?;
-    }
-    Ok(())
+    problems.iter().try_for_each(|problem| super::json::line(out, &json(problem, sources)))
 }
 
 #[derive(Serialize)]

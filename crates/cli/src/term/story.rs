@@ -1,11 +1,16 @@
 //! The story of one decision, told in the order in which it happened.
 
+mod clauses;
+
 use std::io::{self, Write};
 
-use api::admin::{Certificate, Decision, Explanation, Identity, PolicyNote, Step, StepResult};
+use api::admin::{
+    Answer, Certificate, Completion, Decision, Explanation, Identity, NearPermit, PolicyNote, Step, StepResult,
+};
 use types::facts::Outcome;
+use types::{Reason, Timestamp};
 
-use super::listing::{caller, route, status_of};
+use super::listing::{caller, route, status_of, word};
 use super::time::Times;
 use super::{Palette, Tone, count, duration, harmless, harmless_lines};
 
@@ -32,14 +37,25 @@ impl Teller {
     /// The writer's.
     pub fn tell(&self, out: &mut impl Write, story: &Explanation) -> io::Result<()> {
         self.head(out, story)?;
+        let mut passed_over: Vec<&str> = Vec::new();
         for step in &story.steps {
+            if says_nothing(step, story) {
+                passed_over.push(&step.name);
+                continue;
+            }
+            self.not_reached(out, &std::mem::take(&mut passed_over))?;
             self.step(out, step, &story.decision)?;
+            if step.name == "policy" {
+                self.nearest(out, near(story))?;
+            }
         }
+        self.not_reached(out, &passed_over)?;
         for policy in &story.policies {
             self.policy(out, policy)?;
         }
         for unknown in &story.unknown {
-            writeln!(out, "\n  not known: {}", harmless(unknown))?;
+            writeln!(out)?;
+            paragraph(out, &format!("not known: {unknown}"))?;
         }
         writeln!(out)?;
         paragraph(out, &ending(story))
@@ -52,45 +68,50 @@ impl Teller {
     pub fn tell_shortly(&self, out: &mut impl Write, story: &Explanation) -> io::Result<()> {
         let decision = &story.decision;
         writeln!(out, "{}  {}  {}", self.outcome(decision), asked(decision), decision.id)?;
-        for step in story.steps.iter().filter(|step| matches!(step.result, StepResult::Refused | StepResult::Failed)) {
+        let speaks =
+            |step: &&Step| matches!(step.result, StepResult::Refused | StepResult::Failed | StepResult::WouldRefuse);
+        for step in story.steps.iter().filter(speaks) {
             self.step(out, step, decision)?;
-        }
-        let by = if decision.outcome == Outcome::Allow { "by" } else { "because of" };
-        if let Some((policy, more)) = story.policies.split_first() {
-            writeln!(out, "  {by} {}{}", policy.id, place(policy))?;
-            writeln!(out, "     {}", harmless(&policy.reason))?;
-            if !more.is_empty() {
-                writeln!(
-                    out,
-                    "     and {}; see `countersign explain`",
-                    count(more.len(), "more policy", "more policies")
-                )?;
+            if step.name == "policy" {
+                self.nearest(out, near(story).get(..1).unwrap_or_default())?;
             }
         }
-        if decision.outcome == Outcome::Deny {
+        let by = if decision.outcome == Outcome::Allow { "by" } else { "because of" };
+        let determining = |policy: &&PolicyNote| decision.determining.contains(&policy.id);
+        let policies: Vec<&PolicyNote> = story.policies.iter().filter(determining).collect();
+        if let Some((policy, more)) = policies.split_first() {
+            writeln!(out, "  {by} {}{}", harmless(&policy.id), place(policy.path.as_deref(), policy.line))?;
+            writeln!(out, "     {}", harmless(&policy.reason))?;
+            if !more.is_empty() {
+                let more = count(more.len(), "more policy", "more policies");
+                writeln!(out, "     and {more}; see `countersign explain`")?;
+            }
+        }
+        if decision.answer() != Answer::Allow {
             paragraph(out, &ending(story))?;
         }
         Ok(())
     }
 
-    fn outcome(&self, decision: &Decision) -> String {
-        match decision.outcome {
-            Outcome::Allow => self.palette.paint(Tone::Good, "allow"),
-            Outcome::Deny => self.palette.paint(Tone::Bad, "DENY"),
+    /// Steps to which the call did not get, on one line.
+    fn not_reached(&self, out: &mut impl Write, names: &[&str]) -> io::Result<()> {
+        if names.is_empty() {
+            return Ok(());
         }
+        let text = format!("–  not reached: {}", harmless(&names.join(", ")));
+        writeln!(out, "  {}", self.palette.paint(Tone::Quiet, &text))
+    }
+
+    fn outcome(&self, decision: &Decision) -> String {
+        let (word, tone) = word(decision.answer());
+        self.palette.paint(tone, word)
     }
 
     fn head(&self, out: &mut impl Write, story: &Explanation) -> io::Result<()> {
         let decision = &story.decision;
-        let revision = match &decision.revision {
-            None => "no revision".to_owned(),
-            Some(id) => {
-                let short: String = id.chars().take(7).collect();
-                format!("revision {short}{}", if story.revision_in_force { " (in force)" } else { " (replaced since)" })
-            }
-        };
-        let at = self.times.full(decision.at);
-        writeln!(out, "{}  {}   {at}   {revision}   enforce\n", self.outcome(decision), decision.id)?;
+        let mut parts = vec![self.times.full(decision.at), revision(story)];
+        parts.extend(story.mode.map(|mode| mode.to_string()));
+        writeln!(out, "{}  {}   {}\n", self.outcome(decision), decision.id, parts.join("   "))?;
         writeln!(out, "  {}\n", asked(decision))
     }
 
@@ -99,6 +120,7 @@ impl Teller {
             StepResult::Passed => ("✓", Some(Tone::Good)),
             StepResult::Refused | StepResult::Failed => ("✗", Some(Tone::Bad)),
             StepResult::NotReached => ("–", Some(Tone::Quiet)),
+            StepResult::WouldRefuse => ("◐", Some(Tone::Caution)),
             StepResult::Pending => ("○", None),
             StepResult::Noted => (" ", None),
         };
@@ -106,10 +128,11 @@ impl Teller {
         let word = match step.result {
             StepResult::Refused => self.palette.paint(Tone::Bad, "REFUSED") + "  ",
             StepResult::Failed => self.palette.paint(Tone::Bad, "FAILED") + "  ",
+            StepResult::WouldRefuse => self.palette.paint(Tone::Caution, "WOULD REFUSE") + "  ",
             StepResult::Passed | StepResult::NotReached | StepResult::Pending | StepResult::Noted => String::new(),
         };
-        let summary = harmless(&step.summary);
-        writeln!(out, "  {mark}  {:<NAME$} {word}{}", step.name, self.weigh(step.result, &summary))?;
+        let name = harmless(&step.name);
+        writeln!(out, "  {mark}  {name:<NAME$} {word}{}", self.weigh(step.result, &harmless(&step.summary)))?;
         for fact in step.facts.iter().chain(&self.more(step, decision)) {
             for line in harmless_lines(fact).lines().flat_map(|line| wrapped(line, WIDTH - INDENT.len())) {
                 writeln!(out, "{INDENT}{line}")?;
@@ -122,20 +145,20 @@ impl Teller {
         if result == StepResult::NotReached { self.palette.paint(Tone::Quiet, text) } else { text.to_owned() }
     }
 
-    /// What the record holds as moments and lengths of time: they are shown in the reader's way.
+    /// What the record holds as moments and lengths of time: they are shown in the reader's way. And what the answer was.
     fn more(&self, step: &Step, decision: &Decision) -> Vec<String> {
-        match (step.name.as_str(), &decision.identity, &decision.completion) {
+        let mut more = match (step.name.as_str(), &decision.identity, &decision.completion) {
             ("identity", Identity::Verified(certificate), _) => vec![self.certificate(certificate, decision)],
-            ("upstream", _, Some(end)) => {
-                vec![format!("{} from decision to end", duration::precise(end.duration_micros))]
-            }
-            ("policy", ..) if step.result == StepResult::Passed => Vec::new(),
-            (_, _, _) if step.result == StepResult::Refused => {
-                let status = status_of(&decision.reason);
-                vec![if status == "TLS" { "the TLS handshake failed".to_owned() } else { format!("answered {status}") }]
-            }
+            ("upstream", _, Some(end)) => vec![lasted(end)],
             _ => Vec::new(),
+        };
+        if step.result == StepResult::Refused {
+            let status = status_of(&decision.reason);
+            let answer =
+                if status == "TLS" { "the TLS handshake failed".to_owned() } else { format!("answered {status}") };
+            more.push(format!("{}, {answer}", decision.reason));
         }
+        more
     }
 
     fn certificate(&self, certificate: &Certificate, decision: &Decision) -> String {
@@ -145,51 +168,92 @@ impl Teller {
         let until = self.times.minute(certificate.not_after, decision.at);
         format!("certificate {serial}{more}, valid from {from} to {until}")
     }
+}
 
-    fn policy(&self, out: &mut impl Write, policy: &PolicyNote) -> io::Result<()> {
-        let kind = if policy.generated { format!("generated {}", policy.effect) } else { policy.effect.clone() };
-        writeln!(out, "\n  {kind} {}{}", self.palette.paint(Tone::Strong, &policy.id), place(policy))?;
-        writeln!(out, "    {}", harmless(&policy.reason))?;
-        for line in harmless_lines(&policy.source).lines().filter(|line| !line.trim_start().starts_with('@')) {
-            writeln!(out, "    {}", self.palette.paint(Tone::Quiet, &format!("| {line}")).trim_end())?;
-        }
-        Ok(())
+/// Whether a step has nothing to say but that it was not reached.
+fn says_nothing(step: &Step, story: &Explanation) -> bool {
+    let has_more = step.name == "policy" && !story.nearest.is_empty();
+    step.result == StepResult::NotReached && step.facts.is_empty() && !has_more
+}
+
+/// The permits to show: all of them where it is for want of one that the call is or would be refused, else the first.
+fn near(story: &Explanation) -> &[NearPermit] {
+    let decision = &story.decision;
+    let code = Reason::PolicyNoPermit.code();
+    let all = decision.reason == code || decision.noted.iter().any(|noted| noted.reason == code);
+    story.nearest.get(..if all { story.nearest.len() } else { 1 }).unwrap_or_default()
+}
+
+fn lasted(end: &Completion) -> String {
+    format!("{} from decision to end", duration::precise(end.duration_micros))
+}
+
+/// `revision 3f9c21e (2 min old)`.
+fn revision(story: &Explanation) -> String {
+    let Some(id) = &story.decision.revision else { return "no revision".to_owned() };
+    let short: String = id.chars().take(7).collect();
+    let age = story.revision_since.map(|since| format!("{} old", age(since, story.decision.at)));
+    let place = if story.revision_in_force { "in force" } else { "replaced since" };
+    let words: Vec<String> = age.into_iter().chain([place.to_owned()]).collect();
+    format!("revision {} ({})", harmless(&short), words.join(", "))
+}
+
+/// A length of time to one unit.
+fn age(since: Timestamp, at: Timestamp) -> String {
+    let seconds = at.micros_since(since) / 1_000_000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }
 
 /// `platform/ci asked hr/payroll for  GET /salaries/{id}`.
 fn asked(decision: &Decision) -> String {
     let caller = caller(decision);
+    let (host, listener) = (harmless(&decision.host), harmless(&decision.listener));
     match (decision.service.as_str(), decision.method.as_str()) {
         (_, "") if matches!(decision.identity, Identity::Verified(_)) => {
-            format!("{caller} sent {} a request that could not be read", decision.host)
+            format!("{caller} sent {host} a request that could not be read")
         }
-        (_, "") if decision.host.is_empty() => {
-            format!("{caller} opened a connection to listener {}", decision.listener)
-        }
-        (_, "") => format!("{caller} opened a connection to listener {} for {}", decision.listener, decision.host),
-        ("", _) => format!("{caller} asked {} for  {}", decision.host, route(decision)),
-        (service, _) => format!("{caller} asked {service} for  {}", route(decision)),
+        (_, "") if host.is_empty() => format!("{caller} opened a connection to listener {listener}"),
+        (_, "") => format!("{caller} opened a connection to listener {listener} for {host}"),
+        ("", _) => format!("{caller} asked {host} for  {}", route(decision)),
+        (service, _) => format!("{caller} asked {} for  {}", harmless(service), route(decision)),
     }
 }
 
 /// `   domains/hr/policies/payroll.cedar:12`.
-fn place(policy: &PolicyNote) -> String {
-    match (&policy.path, policy.line) {
+fn place(path: Option<&str>, line: Option<usize>) -> String {
+    match (path, line) {
         (Some(path), Some(line)) => format!("   {}:{line}", harmless(path)),
         (Some(path), None) => format!("   {}", harmless(path)),
         (None, _) => String::new(),
     }
 }
 
+/// What would have to change, whether anything was forwarded, and what the caller got to know.
 fn ending(story: &Explanation) -> String {
-    let forwarded = if story.forwarded { "The call was forwarded." } else { "Nothing was forwarded." };
-    if story.to_change.is_empty() { forwarded.to_owned() } else { format!("{} {forwarded}", story.to_change) }
+    let forwarded = if story.forwarded { "The call was forwarded" } else { "Nothing was forwarded" };
+    let told = match story.told.as_str() {
+        "" => String::new(),
+        told => format!("; the caller was told `{told}`"),
+    };
+    let end = format!("{forwarded}{told}.");
+    match story.to_change.as_str() {
+        "" => end,
+        list if list.contains('\n') => format!("{list}\n{end}"),
+        sentence => format!("{sentence} {end}"),
+    }
 }
 
 fn paragraph(out: &mut impl Write, text: &str) -> io::Result<()> {
-    for line in wrapped(&harmless(text), WIDTH) {
-        writeln!(out, "  {line}")?;
+    for line in harmless_lines(text).lines() {
+        let hang = if line.starts_with("– ") { "  " } else { "" };
+        for (at, line) in wrapped(line, WIDTH - hang.len()).iter().enumerate() {
+            writeln!(out, "  {}{line}", if at == 0 { "" } else { hang })?;
+        }
     }
     Ok(())
 }
@@ -213,98 +277,6 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::listing::tests::decision;
-    use super::*;
-
-    fn step(name: &str, result: StepResult, summary: &str, facts: &[&str]) -> Step {
-        let facts = facts.iter().map(|fact| (*fact).to_owned()).collect();
-        Step { name: name.into(), result, summary: summary.into(), facts }
-    }
-
-    fn denied() -> Explanation {
-        let decision = decision("platform/ci", ("hr/payroll", "GET", "/salaries/{id}"), "consent.provider", 0xc9);
-        Explanation {
-            decision,
-            steps: vec![
-                step("identity", StepResult::Passed, "verified", &["spiffe://platform.acme.internal/ci"]),
-                step("risk", StepResult::Noted, "50", &[]),
-                step("consent", StepResult::Refused, "the called domain does not accept it", &["consent.provider"]),
-                step("policy", StepResult::NotReached, "not reached", &[]),
-            ],
-            policies: vec![PolicyNote {
-                id: "hr/consent.accepts_from.payroll".into(),
-                effect: "forbid".into(),
-                reason: "hr accepts internal-tools for payroll".into(),
-                path: Some("domains/hr/domain.yaml".into()),
-                line: Some(7),
-                generated: true,
-                source: "@id(\"x\")\nforbid (principal, action, resource);\n".into(),
-            }],
-            revision_in_force: true,
-            unknown: Vec::new(),
-            forwarded: false,
-            to_change: "To allow this call, hr would have to accept platform for hr/payroll.".into(),
-        }
-    }
-
-    fn told(story: &Explanation) -> String {
-        let mut out = Vec::new();
-        Teller { palette: Palette::plain(), times: Times::utc() }.tell(&mut out, story).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn a_denial_is_told_in_order_with_what_would_have_to_change() {
-        assert_eq!(
-            told(&denied()),
-            "DENY  01a207af-0c13-7102-8304-05060708a1c9   2026-11-23 09:14:02.131 UTC   revision 3f9c21e (in force)   enforce
-
-  platform/ci asked hr/payroll for  GET /salaries/{id}
-
-  ✓  identity  verified
-               spiffe://platform.acme.internal/ci
-               certificate 5c1e08, valid from 08:40 to 09:40
-     risk      50
-  ✗  consent   REFUSED  the called domain does not accept it
-               consent.provider
-               answered 403
-  –  policy    not reached
-
-  generated forbid hr/consent.accepts_from.payroll   domains/hr/domain.yaml:7
-    hr accepts internal-tools for payroll
-    | forbid (principal, action, resource);
-
-  To allow this call, hr would have to accept platform for hr/payroll. Nothing was forwarded.
-"
-        );
-    }
-
-    #[test]
-    fn the_short_form_says_what_decided() {
-        let mut out = Vec::new();
-        let teller = Teller { palette: Palette::plain(), times: Times::utc() };
-        teller.tell_shortly(&mut out, &denied()).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        assert!(
-            text.contains("✗  consent   REFUSED") && text.contains("because of hr/consent.accepts_from.payroll"),
-            "{text}"
-        );
-        assert!(!text.contains("identity"), "{text}");
-    }
-
-    #[test]
-    fn escapes_in_notes_do_not_reach_the_terminal() {
-        let mut story = denied();
-        story.steps[2].facts.push("\u{1b}[2Jnote".into());
-        story.policies[0].reason = "\u{1b}]0;x\u{7}".into();
-        assert!(!told(&story).contains('\u{1b}'));
-    }
-
-    #[test]
-    fn long_text_is_broken_between_words() {
-        assert_eq!(wrapped("aa bb cc", 6), ["aa bb", "cc"]);
-        assert_eq!(wrapped("aaaaaaaaaa b", 6), ["aaaaaaaaaa", "b"]);
-        assert_eq!(wrapped("", 6), [""]);
-    }
-}
+mod denials;
+#[cfg(test)]
+mod tests;

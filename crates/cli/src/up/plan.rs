@@ -23,9 +23,14 @@ const NODE: &str = "local";
 /// The listener's name where nothing is configured.
 const GATEWAY: &str = "gateway";
 
+/// The port of the console where nothing is configured.
+const CONSOLE_PORT: u16 = 8441;
+
 /// What is to be started.
 pub struct Plan {
-    /// The revision.
+    /// The trust directory.
+    pub dir: PathBuf,
+    /// The revision that it holds. It is what runs first; later what was published last does.
     pub revision: Arc<Revision>,
     /// Its files, to be kept.
     pub sources: BTreeMap<String, String>,
@@ -35,6 +40,8 @@ pub struct Plan {
     pub node: Label,
     /// Where to listen.
     pub listeners: Vec<Listener>,
+    /// Where to serve the console.
+    pub console: SocketAddr,
     /// The most that the decision log may take, in bytes.
     pub log_bytes: u64,
 }
@@ -51,31 +58,34 @@ impl Plan {
             (None, Some(data)) => PathBuf::from(data),
             (None, None) => paths::state_base(env)?.join(revision.model().organisation.as_str()),
         };
-        Self::of(data, node, revision, loaded)
+        Self::of(args.dir.clone(), data, node, revision, loaded)
     }
 
-    fn of(data: PathBuf, node: NodeConfig, revision: Arc<Revision>, loaded: Loaded) -> Result<Self, Failed> {
+    fn of(
+        dir: PathBuf,
+        data: PathBuf,
+        node: NodeConfig,
+        revision: Arc<Revision>,
+        loaded: Loaded,
+    ) -> Result<Self, Failed> {
         let name = |text: &str| Label::parse(text).map_err(|error| Failed::new(error.to_string()));
         let mut listeners = node.listeners;
         if listeners.is_empty() {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, GATEWAY_PORT));
-            listeners.push(Listener { name: name(GATEWAY)?, address, domains: None });
+            listeners.push(Listener { name: name(GATEWAY)?, address, domains: None, insecure_plaintext: false });
         }
+        let console = node.admin_address.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, CONSOLE_PORT)));
         let node_name = node.name.map_or_else(|| name(NODE), Ok)?;
         Ok(Self {
+            dir: std::path::absolute(&dir).unwrap_or(dir),
             revision,
             sources: loaded.sources,
             data,
             node: node_name,
             listeners,
+            console,
             log_bytes: node.decision_log.max_size,
         })
-    }
-
-    /// The domains that a listener serves.
-    pub fn domains_of(&self, listener: &Listener) -> Vec<Label> {
-        let all = || self.revision.domains().keys().cloned().collect();
-        listener.domains.as_ref().map_or_else(all, |domains| domains.iter().cloned().collect())
     }
 }
 

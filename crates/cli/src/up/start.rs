@@ -1,6 +1,5 @@
 //! Starting everything in order: log, issuer, agent, gateway, control. Whatever fails says so in one message.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
 use std::path::Path;
@@ -9,8 +8,8 @@ use std::sync::Arc;
 use api::admin::ListenerStatus;
 use api::issuance::Issuance;
 use arc_swap::ArcSwap;
-use control::{AdminSocket, Control, Ledger, Parts, Revisions};
-use issuer::{DomainRegistration, Issuer, NotRecorded, Recorder, Registrations, WorkloadRegistration};
+use control::{AdminSocket, Control, Ledger, Parts, Store};
+use issuer::{Issuer, NotRecorded, Recorder};
 use record::{Log, LogConfig};
 use runtime::clock::SystemClock;
 use tokio::sync::watch;
@@ -20,9 +19,10 @@ use trustdir::node::Listener;
 use types::facts::Lifecycle;
 use types::{Clock, Label, limits};
 
-use super::place;
+use super::beside::{self, Beside};
 use super::plan::Plan;
 use super::system::{Bound, System, findings};
+use super::{console, current, place};
 use crate::exit::Failed;
 use crate::paths::{ADMIN_SOCKET, WORKLOAD_SOCKET};
 use crate::term::harmless;
@@ -34,41 +34,97 @@ use crate::term::harmless;
 pub async fn start(plan: Plan) -> Result<System, Failed> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     place::prepare(&plan.data)?;
-    let log = open_log(&plan, &clock)?;
+    let log = Arc::new(open_log(&plan, &clock)?);
     let findings = findings(log.recovery());
     let ledger = Arc::new(Ledger::new(log.lane("control").map_err(|error| log_failed(&error))?));
-    keep(&plan, &ledger)?;
-    let issuer = Arc::new(open_issuer(&plan, &clock, &ledger)?);
+    let store = Arc::new(Store::open(&plan.data).map_err(|error| Failed::new(words(&error)).hint(error.hint()))?);
+    let mut notices = Vec::new();
+    let current = current::revision(&plan, &store, &ledger, clock.as_ref(), &mut notices)?;
+    let signals = current::signals(&store, &current)?;
+    let issuer = Arc::new(open_issuer(&plan, &current, &clock, &ledger)?);
+    issuer.set_signals(signals.load_full());
+    record_start(&ledger, &current)?;
     let issuance: Arc<dyn Issuance> = issuer.clone();
     let (finish, finishing) = watch::channel(false);
     let workload_socket = plan.data.join(WORKLOAD_SOCKET);
     let agent = agent(&plan, &workload_socket, &issuance, &clock, finishing.clone())?;
-    let revision = Arc::new(ArcSwap::new(Arc::clone(&plan.revision)));
-    let (listeners, sockets) = bind(&plan)?;
-    let proxy = gateway(&plan, sockets, &revision, &log, &issuance, &clock).await?;
-    let admin = Control::new(Parts {
+    let (listeners, sockets) = bind(&plan, &current)?;
+    let console = console::bind(plan.console, &mut notices)?;
+    let revision = Arc::new(ArcSwap::new(current));
+    let (changes, changed) = watch::channel(0);
+    let stats = Arc::new(proxy::Stats::new());
+    let seen = Seen { revision: &revision, signals: &signals, changes: changed, stats: &stats };
+    let proxy = gateway(&plan, sockets, seen.parts(&log, &issuance, &clock)).await?;
+    let beside = Beside { issuer, signals: Arc::clone(&signals), stats };
+    let control = Control::new(Parts {
         version: env!("CARGO_PKG_VERSION"),
         node: plan.node.clone(),
         data: plan.data.clone(),
+        source: Some(plan.dir.clone()),
         workload_socket,
-        log: log.dir().to_owned(),
+        log: Arc::clone(&log),
         log_findings: findings.clone(),
-        listeners: listeners.iter().map(|bound| bound.status.clone()).collect(),
-        revision,
-        revisions: Revisions::new(plan.data.join("revisions")),
+        listeners: listeners.iter().map(Bound::listed).collect(),
+        console: Some(console.address),
+        revision: Arc::clone(&revision),
+        signals,
+        changes,
+        store,
         issuance,
-        mint: Box::new(move |workload, operator, csr| issuer.mint_impersonation(workload, operator, csr)),
+        roles: Arc::new(beside),
         ledger: Arc::clone(&ledger),
-        clock,
+        clock: Arc::clone(&clock),
     });
-    let admin = serve_admin(&plan.data, admin, finishing)?;
-    let (data, revision) = (plan.data, plan.revision);
-    Ok(System { data, revision, listeners, findings, proxy, finish, servers: vec![agent, admin], ledger, log })
+    let control = Arc::new(control.map_err(|error| Failed::new(format!("counting cannot start: {error}")))?);
+    let admin = serve_admin(&plan.data, Arc::clone(&control), finishing.clone())?;
+    let console_address = console.address;
+    let pages = console.serve(Arc::<Control>::clone(&control), clock, finishing)?;
+    Ok(System {
+        dir: plan.dir,
+        data: plan.data,
+        revision,
+        listeners,
+        console: console_address,
+        notices,
+        findings,
+        control,
+        proxy,
+        finish,
+        servers: vec![agent, admin, pages],
+        ledger,
+        log,
+    })
+}
+
+/// What the gateway reads and others change.
+struct Seen<'a> {
+    revision: &'a Arc<ArcSwap<Revision>>,
+    signals: &'a Arc<ArcSwap<signal::State>>,
+    changes: watch::Receiver<u64>,
+    stats: &'a Arc<proxy::Stats>,
+}
+
+impl Seen<'_> {
+    fn parts<'l>(self, log: &'l Log, issuance: &Arc<dyn Issuance>, clock: &Arc<dyn Clock>) -> proxy::Parts<'l> {
+        proxy::Parts {
+            revision: Arc::clone(self.revision),
+            signals: Arc::clone(self.signals),
+            changes: self.changes,
+            stats: Arc::clone(self.stats),
+            log,
+            issuance: Arc::clone(issuance),
+            clock: Arc::clone(clock),
+        }
+    }
+}
+
+fn workers() -> usize {
+    runtime::workers::default_count()
 }
 
 fn open_log(plan: &Plan, clock: &Arc<dyn Clock>) -> Result<Log, Failed> {
     let dir = plan.data.join("log");
-    let segment_bytes = segment_bytes(plan.log_bytes, runtime::workers::default_count());
+    let segment_bytes = segment_bytes(plan.log_bytes, workers());
     let config = LogConfig { max_bytes: plan.log_bytes, segment_bytes, ..LogConfig::new(dir, plan.node.clone()) };
     Log::open(config, Arc::clone(clock)).map_err(|error| log_failed(&error))
 }
@@ -87,7 +143,7 @@ fn log_failed(error: &record::OpenError) -> Failed {
 }
 
 /// An error with what caused it, in one line.
-fn words(error: &dyn Error) -> String {
+pub(super) fn words(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -97,41 +153,30 @@ fn words(error: &dyn Error) -> String {
     text
 }
 
-/// Keeps the revision's files, so that its decisions can be explained later, and records the start.
-fn keep(plan: &Plan, ledger: &Ledger) -> Result<(), Failed> {
-    let id = plan.revision.id();
-    let kept = Revisions::new(plan.data.join("revisions")).keep(id, &plan.sources);
-    kept.map_err(|error| Failed::new(words(&error)).hint("check that the data directory is writable and has room"))?;
-    let started = Lifecycle { event: "started", version: env!("CARGO_PKG_VERSION"), revision: Some(id) };
+/// That it starts, and with which revision: what an act that was cut short by a crash came to, the record says here.
+fn record_start(ledger: &Ledger, revision: &Revision) -> Result<(), Failed> {
+    let started = Lifecycle { event: "started", version: env!("CARGO_PKG_VERSION"), revision: Some(revision.id()) };
     ledger.lifecycle(&started).map_err(|error| {
         Failed::new(error.to_string())
             .hint("make room: raise `max_size` in node.yaml, or move old segments to an archive")
     })
 }
 
-fn open_issuer(plan: &Plan, clock: &Arc<dyn Clock>, ledger: &Arc<Ledger>) -> Result<Issuer, Failed> {
+fn open_issuer(
+    plan: &Plan,
+    revision: &Revision,
+    clock: &Arc<dyn Clock>,
+    ledger: &Arc<Ledger>,
+) -> Result<Issuer, Failed> {
     let ledger = Arc::clone(ledger);
     let recorder: Recorder =
         Arc::new(move |facts| ledger.issuance(&facts).map_err(|error| NotRecorded(error.to_string())));
-    let domains: Vec<Label> = plan.revision.domains().keys().cloned().collect();
-    let organisation = &plan.revision.model().organisation;
+    let domains: Vec<Label> = revision.domains().keys().cloned().collect();
+    let organisation = &revision.model().organisation;
     let opened = Issuer::open(&plan.data.join("keys"), organisation, &domains, Arc::clone(clock), recorder);
     let issuer = opened.map_err(|error| Failed::new(words(&error)).hint(error.hint()))?;
-    issuer.set_registrations(registrations(&plan.revision));
+    issuer.set_registrations(beside::registrations(revision));
     Ok(issuer)
-}
-
-/// What the issuer needs to know of a revision.
-fn registrations(revision: &Revision) -> Registrations {
-    let workloads = revision.workloads().values().map(|workload| {
-        let registration = WorkloadRegistration { rules: workload.rules.clone(), ttl: workload.svid_ttl };
-        (workload.id.clone(), registration)
-    });
-    let domains = revision.domains().values().map(|domain| {
-        let registration = DomainRegistration { hosts: revision.hosts_of(&domain.name), ttl: domain.svid_ttl };
-        (domain.name.clone(), registration)
-    });
-    Registrations { workloads: workloads.collect(), domains: domains.collect::<BTreeMap<_, _>>() }
 }
 
 /// Resolves when the system is to end, also when it is dropped.
@@ -156,18 +201,22 @@ fn agent(
 }
 
 /// Binds every listener before any is served, so that a start either takes calls everywhere or nowhere.
-fn bind(plan: &Plan) -> Result<(Vec<Bound>, Vec<proxy::Listener>), Failed> {
+fn bind(plan: &Plan, revision: &Revision) -> Result<(Vec<Bound>, Vec<proxy::Listener>), Failed> {
     let bind_one = |listener: &Listener| {
         let (socket, address) = proxy::bind(listener.address).map_err(|error| not_bound(listener, &error))?;
-        let domains = plan.domains_of(listener);
+        let domains = listener.domains.as_ref().map(|domains| domains.iter().cloned().collect::<Vec<Label>>());
+        let all = || revision.domains().keys().map(Label::to_string).collect();
         let status = ListenerStatus {
             name: listener.name.to_string(),
             address,
-            domains: domains.iter().map(Label::to_string).collect(),
+            domains: domains.as_ref().map_or_else(all, |some| some.iter().map(Label::to_string).collect()),
+            plaintext: listener.insecure_plaintext,
         };
         let wanted = listener.address.port();
         let instead_of = (wanted != 0 && wanted != address.port()).then_some(listener.address);
-        Ok((Bound { status, instead_of }, proxy::Listener { name: listener.name.clone(), listener: socket, domains }))
+        let plaintext = listener.insecure_plaintext;
+        let bound = proxy::Listener { name: listener.name.clone(), listener: socket, domains, plaintext };
+        Ok((Bound { status, instead_of, all: listener.domains.is_none() }, bound))
     };
     let bound: Result<Vec<_>, Failed> = plan.listeners.iter().map(bind_one).collect();
     Ok(bound?.into_iter().unzip())
@@ -195,14 +244,9 @@ fn not_bound(listener: &Listener, error: &io::Error) -> Failed {
 async fn gateway(
     plan: &Plan,
     listeners: Vec<proxy::Listener>,
-    revision: &Arc<ArcSwap<Revision>>,
-    log: &Log,
-    issuance: &Arc<dyn Issuance>,
-    clock: &Arc<dyn Clock>,
+    parts: proxy::Parts<'_>,
 ) -> Result<proxy::Running, Failed> {
-    let config = proxy::Config { node: plan.node.clone(), workers: runtime::workers::default_count(), listeners };
-    let parts =
-        proxy::Parts { revision: Arc::clone(revision), log, issuance: Arc::clone(issuance), clock: Arc::clone(clock) };
+    let config = proxy::Config { node: plan.node.clone(), workers: workers(), listeners };
     proxy::start(config, parts).await.map_err(|error| {
         let failed = Failed::new(format!("the gateway did not start: {}", words(&error)));
         match &error {
@@ -212,11 +256,11 @@ async fn gateway(
     })
 }
 
-fn serve_admin(data: &Path, control: Control, finishing: watch::Receiver<bool>) -> Result<JoinHandle<()>, Failed> {
+fn serve_admin(data: &Path, control: Arc<Control>, finishing: watch::Receiver<bool>) -> Result<JoinHandle<()>, Failed> {
     let socket = AdminSocket::bind(&data.join(ADMIN_SOCKET))
         .map_err(|error| Failed::new(harmless(&words(&error))).hint("check that the data directory is writable"))?;
     Ok(tokio::spawn(async move {
-        let served = control::serve(socket, Arc::new(control), finishing).await;
+        let served = control::serve(socket, control, finishing).await;
         if let Err(error) = served {
             tracing::error!(%error, "the admin socket ended");
         }

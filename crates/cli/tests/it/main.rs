@@ -5,8 +5,18 @@ mod calls;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod operation;
+#[cfg(test)]
+mod publishing;
+#[cfg(test)]
 mod running;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod signals;
 #[cfg(test)]
 mod start;
 #[cfg(test)]
 mod transcripts;
+#[cfg(test)]
+mod trust;

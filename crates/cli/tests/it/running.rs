@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long anything may take on a busy machine.
@@ -97,23 +99,61 @@ pub struct Up {
     child: Child,
     /// What it said until it was ready.
     pub said: String,
+    /// What it said since then.
+    since: Arc<Mutex<String>>,
+    errors: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+/// Collects what a process writes, so that no pipe is ever full.
+fn collect(source: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<()>) {
+    let collected = Arc::new(Mutex::new(String::new()));
+    let into = Arc::clone(&collected);
+    let reader = std::thread::spawn(move || {
+        let mut lines = BufReader::new(source);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            into.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+    (collected, reader)
+}
+
+/// Waits until something holds.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        // tidy: a condition of another process is looked at until it holds
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 impl Up {
     pub fn start(command: &mut Command, ready: &str) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let (errors, from_errors) = collect(child.stderr.take().unwrap());
         let mut said = String::new();
         while !said.contains(ready) {
             if lines.read_line(&mut said).unwrap() == 0 {
-                let mut err = String::new();
-                child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-                panic!("it ended before it was ready: {said}{err}");
+                from_errors.join().unwrap();
+                panic!("it ended before it was ready: {said}{}", errors.lock().unwrap());
             }
         }
-        // what it says later must not fill the pipe
-        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-        Self { child, said }
+        let (since, from_output) = collect(lines);
+        Self { child, said, since, errors, readers: vec![from_errors, from_output] }
+    }
+
+    /// What it has said on standard output since it was ready.
+    pub fn output(&self) -> String {
+        self.since.lock().unwrap().clone()
+    }
+
+    /// What it has said on standard error; all of it once it has ended.
+    pub fn errors(&self) -> String {
+        self.errors.lock().unwrap().clone()
     }
 
     pub fn signal(&self, name: &str) {
@@ -126,7 +166,12 @@ impl Up {
         let start = Instant::now();
         loop {
             match self.child.try_wait().unwrap() {
-                Some(status) => return status,
+                Some(status) => {
+                    for reader in self.readers.drain(..) {
+                        reader.join().unwrap();
+                    }
+                    return status;
+                }
                 None if start.elapsed() > PATIENCE => panic!("it does not end"),
                 // tidy: the condition of a process is its end; it is looked at until then
                 None => std::thread::sleep(Duration::from_millis(10)),

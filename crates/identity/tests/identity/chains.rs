@@ -1,7 +1,7 @@
 //! Chains made to break one rule each.
 
 use countersign_identity::{Bundle, BundleSet, SvidRefusal, VIA_OID, VerifiedPeer, verify, via_value};
-use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
+use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, PublicKeyData as _};
 use rustls_pki_types::CertificateDer;
 use testkit::{Authority, Leaf, LeafPlan, ManualClock};
 use types::{Clock as _, Host, Reason, Timestamp, TrustDomain};
@@ -67,8 +67,9 @@ fn a_good_svid_is_read_exactly() {
     assert!(peer.covers_dns(&Host::parse("LEDGER.acme.internal").unwrap()));
     assert!(!peer.covers_dns(&Host::parse("hr.acme.internal").unwrap()));
     assert!(!peer.covers_dns(&Host::parse("10.0.0.1").unwrap()), "an address is not a DNS name");
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &leaf.chain[0]);
-    assert_eq!(peer.sha256(), digest.as_ref());
+    let sha256 = |bytes: &[u8]| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    assert_eq!(peer.sha256(), sha256(&leaf.chain[0]).as_ref());
+    assert_eq!(peer.key_sha256(), sha256(&leaf.key.subject_public_key_info()).as_ref(), "of the key's whole DER");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::fixture::*;
-use crate::{Problem, Severity, Sources, check_syntax, compile};
+use crate::{Lost, Problem, Severity, Sources, check_incomplete, compile};
 
 /// `code: message | hint | the text at the span`.
 fn shown(problem: &Problem, text: &str) -> String {
@@ -190,7 +190,8 @@ fn all_problems_come_at_once_and_without_a_model_too() {
     let hr = "domains/hr/policies/people.cedar";
     assert_eq!(paths.first(), Some(&("domains/finance/policies/ledger.cedar", "cedar.syntax")));
     assert!(paths.contains(&(hr, "cedar.reason")), "{paths:?}");
-    let codes: Vec<_> = check_syntax(&broken).into_iter().map(|problem| problem.code).collect();
+    let codes: Vec<_> =
+        check_incomplete(&model(), &broken, &Lost::default()).1.into_iter().map(|problem| problem.code).collect();
     assert!(codes.contains(&"cedar.syntax") && codes.contains(&"cedar.reason"), "{codes:?}");
 }
 

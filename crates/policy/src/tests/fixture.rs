@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use types::{Label, Method, RouteId, ServiceId, Template, Timestamp, TrustDomain, WorkloadId};
 
-use crate::model::{Domain, Effect, Model, Route, Sensitivity, Service, Unlisted, timezone};
+use crate::model::{Domain, Effect, Model, Modes, Route, Sensitivity, Service, Unlisted, timezone};
 use crate::{Policies, Principal, Problem, Question, SourceFile, Sources, Verdict, compile};
 
 /// Monday 2026-03-02, 10:00 in Berlin.
@@ -24,15 +24,28 @@ fn route(service: &ServiceId, call: &str, sensitivity: Sensitivity) -> Arc<Route
     let method: Method = method.parse().expect(call);
     let id = RouteId::listed(service.clone(), method, Template::parse(template).expect(call));
     let effect = if method.is_safe() { Effect::Read } else { Effect::Write };
-    Arc::new(Route { id, effect, sensitivity })
+    Arc::new(Route { id, effect, sensitivity, insecure_open: false })
 }
 
 fn service(id: &str, sensitivity: Sensitivity, calls: &[&str], judged: bool) -> (Label, Arc<Service>) {
     let id: ServiceId = id.parse().expect(id);
     let routes = calls.iter().map(|call| route(&id, call, sensitivity)).collect();
-    let pseudo = || Route { id: RouteId::unlisted(id.clone()), effect: Effect::Write, sensitivity };
+    let pseudo =
+        || Route { id: RouteId::unlisted(id.clone()), effect: Effect::Write, sensitivity, insecure_open: false };
     let unlisted = if judged { Unlisted::Judge(Arc::new(pseudo())) } else { Unlisted::Deny };
     (id.name().clone(), Arc::new(Service::new(id, sensitivity, routes, unlisted)))
+}
+
+/// The ledger with a route that is open to everyone, tolerating what it does not list.
+pub fn tolerating_ledger() -> Service {
+    let id: ServiceId = "finance/ledger".parse().expect("an id");
+    let (sensitivity, pseudo) = (Sensitivity::Confidential, RouteId::unlisted(id.clone()));
+    let mut routes: Vec<_> = ["POST /entries", "GET /entries/{id}", "GET /healthz"]
+        .map(|call| Arc::unwrap_or_clone(route(&id, call, sensitivity)))
+        .into();
+    routes.last_mut().expect("three").insecure_open = true;
+    let unlisted = Route { id: pseudo, effect: Effect::Write, sensitivity, insecure_open: false };
+    Service::new(id, sensitivity, routes.into_iter().map(Arc::new).collect(), Unlisted::Tolerate(Arc::new(unlisted)))
 }
 
 /// `(from, services)` and `(workload, services)`.
@@ -50,7 +63,7 @@ fn domain(
     let accepts = accepts.iter().map(|(from, names)| (label(from), names.iter().map(|name| label(name)).collect()));
     let calls = calls.iter().map(|(who, ids)| (label(who), ids.iter().map(|id| id.parse().expect(id)).collect()));
     let (accepts_from, calls) = (accepts.collect(), calls.collect());
-    (label(name), Domain { name: label(name), accepts_from, calls, services, workloads })
+    (label(name), Domain { name: label(name), accepts_from, calls, services, workloads, modes: Modes::default() })
 }
 
 pub fn model() -> Model {
@@ -198,7 +211,7 @@ pub fn ask(policies: &Policies, call: Call<'_>) -> Verdict {
         None => *template == "*",
         Some((known, path)) => *known == method && path.as_str() == *template,
     };
-    let route = service.all_routes().find(is_it).unwrap_or_else(|| panic!("{}", call.words));
+    let route = service.judged_routes().find(is_it).unwrap_or_else(|| panic!("{}", call.words));
     let caller = (*who != "nobody").then(|| workload(who));
     let principal = caller.as_ref().map_or(Principal::Unidentified, Principal::Workload);
     let source = Some("192.0.2.7".parse().expect("an address"));

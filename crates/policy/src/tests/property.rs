@@ -7,7 +7,7 @@ use types::facts::Outcome;
 use types::{Method, Timestamp};
 
 use super::fixture::*;
-use crate::{Policies, PolicyEffect, Principal, Question, Sources, check_syntax, compile};
+use crate::{Lost, Policies, PolicyEffect, Principal, Question, Sources, check_incomplete, compile};
 
 fn with_permits() -> &'static Policies {
     static POLICIES: OnceLock<Policies> = OnceLock::new();
@@ -59,7 +59,7 @@ proptest! {
         let (policies, problems) = compile(&std::sync::Arc::new(model()), &sources);
         let failed = problems.iter().any(|problem| problem.severity == crate::Severity::Error);
         prop_assert_eq!(policies.is_none(), failed);
-        for problem in problems.iter().chain(&check_syntax(&sources)) {
+        for problem in problems.iter().chain(&check_incomplete(&model(), &sources, &Lost::default()).1) {
             if let Some(span) = problem.span.clone().filter(|_| problem.path.contains("finance")) {
                 prop_assert!(span.start <= span.end && span.end <= text.len(), "{:?}", problem);
             }

@@ -3,7 +3,7 @@
 use countersign_policy::{Permit, call::Situated};
 
 fn forge(situated: Situated) -> Permit {
-    Permit { situated, determining: Vec::new() }
+    Permit { situated, determining: Vec::new(), noted: Vec::new(), note: String::new() }
 }
 
 fn main() {}

@@ -3,7 +3,7 @@
 use countersign_policy::{Permit, call::Situated};
 
 fn forge(situated: Situated) -> Permit {
-    Permit::new(situated, Vec::new())
+    Permit::new(situated, Vec::new(), Vec::new(), String::new())
 }
 
 fn main() {}

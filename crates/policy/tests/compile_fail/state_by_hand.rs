@@ -6,12 +6,18 @@ use countersign_policy::call::{Parsed, Routed, Situated};
 use countersign_policy::model::{Route, Service};
 use types::{RevisionId, WorkloadId};
 
-fn route(parsed: Parsed, revision: RevisionId, workload: WorkloadId, service: Arc<Service>, route: Arc<Route>) -> Routed {
-    Routed { parsed, revision, workload, service, route }
+fn route(
+    parsed: Parsed,
+    revision: RevisionId,
+    workload: Option<WorkloadId>,
+    service: Arc<Service>,
+    route: Arc<Route>,
+) -> Routed {
+    Routed { parsed, revision, workload, service, route, unlisted: None }
 }
 
 fn situate(routed: Routed) -> Situated {
-    Situated { routed, risk: 0 }
+    Situated { routed, epoch: 0, cleared: true, risk: 0 }
 }
 
 fn main() {}

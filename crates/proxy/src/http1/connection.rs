@@ -36,6 +36,9 @@ pub trait Handler {
 
     /// Answers what is not an acceptable request. The connection closes afterwards.
     fn malformed(&self, error: &HeadError) -> Response<Self::Body>;
+
+    /// The caller stays and takes nothing of the response, whose body is dropped now. The connection closes.
+    fn stalled(&self) {}
 }
 
 /// Bounds of a connection.
@@ -159,12 +162,12 @@ impl<D: Future<Output = ()>> Connection<'_, D> {
         let exchange = self.wire.borrow_mut().begin(&head, self.config.body_bytes, self.config.idle_time);
         let body = RequestBody::new(Rc::downgrade(&self.wire), exchange);
         let response = self.handle(handler.call(head, body)).await?;
-        let close = self.respond(response, asked, keep_alive).await?;
+        let close = self.respond(handler, response, asked, keep_alive).await?;
         self.finish_request(close).await
     }
 
     async fn refuse<H: Handler>(&mut self, handler: &H, error: HeadError) -> Result<(), End> {
-        self.respond(handler.malformed(&error), Asked::unknown(), false).await?;
+        self.respond(handler, handler.malformed(&error), Asked::unknown(), false).await?;
         Err(End::Malformed(error))
     }
 
@@ -215,9 +218,10 @@ impl<D: Future<Output = ()>> Connection<'_, D> {
     }
 
     /// Writes a response while its body comes; gives whether the connection closes after it.
-    async fn respond<B: Body<Data = Bytes>>(
+    async fn respond<H: Handler>(
         &mut self,
-        response: Response<B>,
+        handler: &H,
+        response: Response<H::Body>,
         asked: Asked,
         keep_alive: bool,
     ) -> Result<bool, End> {
@@ -229,7 +233,11 @@ impl<D: Future<Output = ()>> Connection<'_, D> {
         let close =
             answer.head(parts.status, parts.headers, &body.size_hint(), asked, close).map_err(|Broken| End::CutOff)?;
         let mut patient = true;
-        poll_fn(|cx| self.poll_respond(&mut answer, body.as_mut(), &mut patient, cx)).await?;
+        let sent = poll_fn(|cx| self.poll_respond(&mut answer, body.as_mut(), &mut patient, cx)).await;
+        if sent == Err(End::Stalled) {
+            handler.stalled();
+        }
+        sent?;
         self.timer.stop();
         Ok(close)
     }

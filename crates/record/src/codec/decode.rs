@@ -4,8 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 use types::{
-    DecisionId, RevisionId, Timestamp,
-    facts::{Caller, Completion, Decision, Facts, Issuance, Lifecycle, Outcome, Peer, Protocol, Refusals},
+    DecisionId, Mode, RevisionId, Timestamp,
+    facts::{
+        Administration, Caller, Completion, Decision, Facts, Issuance, Lifecycle, Noted, Outcome, Peer, Protocol,
+        Refusals,
+    },
 };
 
 use super::{encode::Stamp, kind, tag};
@@ -52,6 +55,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<(Stamp, Facts<'_>), Malformed> {
         kind::REFUSALS => Facts::Refusals(fields.refusals()?),
         kind::ISSUANCE => Facts::Issuance(fields.issuance()?),
         kind::LIFECYCLE => Facts::Lifecycle(fields.lifecycle()),
+        kind::ADMINISTRATION => Facts::Administration(fields.administration()?),
         other => return Err(Malformed::Kind(other)),
     };
     Ok((prefix.stamp, facts))
@@ -90,6 +94,13 @@ struct Fields<'a> {
     selectors: Option<&'a str>,
     event: Option<&'a str>,
     version: Option<&'a str>,
+    noted: Vec<Noted<'a>>,
+    epoch: Option<u64>,
+    act: Option<&'a str>,
+    operator: Option<&'a str>,
+    subject: Option<&'a str>,
+    why: Option<&'a str>,
+    until: Option<Timestamp>,
 }
 
 impl<'a> Fields<'a> {
@@ -141,6 +152,16 @@ impl<'a> Fields<'a> {
             tag::SELECTORS => field.set(&mut self.selectors, field.text()),
             tag::EVENT => field.set(&mut self.event, field.text()),
             tag::VERSION => field.set(&mut self.version, field.text()),
+            tag::NOTED => {
+                self.noted.push(field.noted().ok_or(Malformed::Value(tag))?);
+                Ok(())
+            }
+            tag::EPOCH => field.set(&mut self.epoch, field.number()),
+            tag::ACT => field.set(&mut self.act, field.text()),
+            tag::OPERATOR => field.set(&mut self.operator, field.text()),
+            tag::SUBJECT => field.set(&mut self.subject, field.text()),
+            tag::WHY => field.set(&mut self.why, field.text()),
+            tag::UNTIL => field.set(&mut self.until, field.time()),
             _ => Ok(()),
         }
     }
@@ -162,6 +183,8 @@ impl<'a> Fields<'a> {
             template: self.template.unwrap_or_default(),
             risk: self.risk,
             determining: self.determining,
+            noted: self.noted,
+            epoch: self.epoch,
         })
     }
 
@@ -188,6 +211,8 @@ impl<'a> Fields<'a> {
             micros: need(self.micros, tag::MICROS)?,
             request_bytes: need(self.request_bytes, tag::REQUEST_BYTES)?,
             response_bytes: need(self.response_bytes, tag::RESPONSE_BYTES)?,
+            revision: self.revision,
+            epoch: self.epoch,
         })
     }
 
@@ -210,6 +235,19 @@ impl<'a> Fields<'a> {
             not_after: self.not_after,
             selectors: self.selectors.unwrap_or_default(),
             via: self.via.unwrap_or_default(),
+        })
+    }
+
+    fn administration(self) -> Result<Administration<'a>, Malformed> {
+        Ok(Administration {
+            act: self.act.unwrap_or_default(),
+            outcome: need(self.outcome, tag::OUTCOME)?,
+            operator: self.operator.unwrap_or_default(),
+            subject: self.subject.unwrap_or_default(),
+            why: self.why.unwrap_or_default(),
+            note: self.note.unwrap_or_default(),
+            revision: self.revision,
+            until: self.until,
         })
     }
 
@@ -275,10 +313,31 @@ impl<'a> Field<'a> {
         }
     }
 
+    fn noted(self) -> Option<Noted<'a>> {
+        let (mode, rest) = self.value.split_first()?;
+        let mode = match mode {
+            0 => Mode::Observe,
+            1 => Mode::Shadow,
+            2 => Mode::Enforce,
+            _ => return None,
+        };
+        let (check, rest) = counted(rest)?;
+        let (reason, rest) = counted(rest)?;
+        let (policy, rest) = counted(rest)?;
+        rest.is_empty().then_some(Noted { check, mode, reason, policy })
+    }
+
     fn address(self) -> Option<IpAddr> {
         let v4 = self.array().map(|octets: [u8; 4]| IpAddr::V4(Ipv4Addr::from(octets)));
         v4.or_else(|| self.array().map(|octets: [u8; 16]| IpAddr::V6(Ipv6Addr::from(octets))))
     }
+}
+
+/// A text with its length before it, and what follows.
+fn counted(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = varint(bytes).ok()?;
+    let (text, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+    Some((core::str::from_utf8(text).ok()?, rest))
 }
 
 /// Reads a LEB128 number of at most 64 bits.

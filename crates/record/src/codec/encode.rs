@@ -4,8 +4,11 @@ use core::mem;
 use std::net::IpAddr;
 
 use types::{
-    Timestamp,
-    facts::{Caller, Completion, Decision, Facts, Issuance, Lifecycle, Outcome, Peer, Protocol, Refusals},
+    Mode, Timestamp,
+    facts::{
+        Administration, Caller, Completion, Decision, Facts, Issuance, Lifecycle, Noted, Outcome, Peer, Protocol,
+        Refusals,
+    },
     limits,
 };
 
@@ -18,7 +21,7 @@ const VARINT_MAX: usize = 10;
 
 /// The longest payload of a completion: what an allowed decision keeps free.
 pub(crate) const COMPLETION_BYTES: usize =
-    1 + VARINT_MAX + 8 + (2 + 16) + (2 + 2) + (2 + COMPLETION_REASON_BYTES) + 3 * (2 + VARINT_MAX);
+    1 + VARINT_MAX + 8 + (2 + 16) + (2 + 2) + (2 + COMPLETION_REASON_BYTES) + (2 + 32) + 4 * (2 + VARINT_MAX);
 
 /// Position and time of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +82,7 @@ fn write<S: Sink>(sink: &mut S, stamp: Stamp, facts: &Facts<'_>) {
         Facts::Refusals(_) => kind::REFUSALS,
         Facts::Issuance(_) => kind::ISSUANCE,
         Facts::Lifecycle(_) => kind::LIFECYCLE,
+        Facts::Administration(_) => kind::ADMINISTRATION,
     };
     sink.put(&[kind]);
     varint(sink, stamp.sequence);
@@ -89,6 +93,7 @@ fn write<S: Sink>(sink: &mut S, stamp: Stamp, facts: &Facts<'_>) {
         Facts::Refusals(facts) => refusals(sink, facts),
         Facts::Issuance(facts) => issuance(sink, facts),
         Facts::Lifecycle(facts) => lifecycle(sink, facts),
+        Facts::Administration(facts) => administration(sink, facts),
     }
 }
 
@@ -125,6 +130,33 @@ fn decision<S: Sink>(sink: &mut S, facts: &Decision<'_>) {
     for policy in &facts.determining {
         field(sink, tag::DETERMINING, policy.as_bytes());
     }
+    for refusal in &facts.noted {
+        noted(sink, refusal);
+    }
+    if let Some(epoch) = facts.epoch {
+        number(sink, tag::EPOCH, epoch);
+    }
+}
+
+/// One byte of mode, then check, reason and policy, each with its length before it.
+fn noted<S: Sink>(sink: &mut S, refusal: &Noted<'_>) {
+    let mode = match refusal.mode {
+        Mode::Observe => 0,
+        Mode::Shadow => 1,
+        Mode::Enforce => 2,
+    };
+    let texts = [refusal.check, refusal.reason, refusal.policy];
+    let mut length = Count(1);
+    texts.iter().for_each(|text| counted(&mut length, text));
+    sink.put(&[tag::NOTED]);
+    varint(sink, length.0 as u64);
+    sink.put(&[mode]);
+    texts.iter().for_each(|text| counted(sink, text));
+}
+
+fn counted<S: Sink>(sink: &mut S, text: &str) {
+    varint(sink, text.len() as u64);
+    sink.put(text.as_bytes());
 }
 
 fn peer<S: Sink>(sink: &mut S, peer: &Peer<'_>) {
@@ -145,6 +177,12 @@ fn completion<S: Sink>(sink: &mut S, facts: &Completion<'_>) {
     number(sink, tag::MICROS, facts.micros);
     number(sink, tag::REQUEST_BYTES, facts.request_bytes);
     number(sink, tag::RESPONSE_BYTES, facts.response_bytes);
+    if let Some(revision) = &facts.revision {
+        field(sink, tag::REVISION, revision.digest());
+    }
+    if let Some(epoch) = facts.epoch {
+        number(sink, tag::EPOCH, epoch);
+    }
 }
 
 fn refusals<S: Sink>(sink: &mut S, facts: &Refusals<'_>) {
@@ -172,6 +210,21 @@ fn lifecycle<S: Sink>(sink: &mut S, facts: &Lifecycle<'_>) {
     text(sink, tag::VERSION, facts.version);
     if let Some(revision) = &facts.revision {
         field(sink, tag::REVISION, revision.digest());
+    }
+}
+
+fn administration<S: Sink>(sink: &mut S, facts: &Administration<'_>) {
+    text(sink, tag::ACT, facts.act);
+    outcome(sink, facts.outcome);
+    text(sink, tag::OPERATOR, facts.operator);
+    text(sink, tag::SUBJECT, cut(facts.subject, limits::SPIFFE_ID_BYTES.default_usize()));
+    text(sink, tag::WHY, cut(facts.why, limits::NOTE_BYTES.default_usize()));
+    text(sink, tag::NOTE, cut(facts.note, limits::NOTE_BYTES.default_usize()));
+    if let Some(revision) = &facts.revision {
+        field(sink, tag::REVISION, revision.digest());
+    }
+    if let Some(until) = facts.until {
+        time(sink, tag::UNTIL, until);
     }
 }
 

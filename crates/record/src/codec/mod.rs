@@ -13,6 +13,7 @@ pub(crate) mod kind {
     pub(crate) const REFUSALS: u8 = 3;
     pub(crate) const ISSUANCE: u8 = 4;
     pub(crate) const LIFECYCLE: u8 = 5;
+    pub(crate) const ADMINISTRATION: u8 = 6;
 }
 
 /// The tags of fields. One meaning each, whatever the kind of the record; never used again for another.
@@ -47,4 +48,11 @@ pub(crate) mod tag {
     pub(crate) const EVENT: u8 = 28;
     pub(crate) const VERSION: u8 = 29;
     pub(crate) const HOST: u8 = 30;
+    pub(crate) const NOTED: u8 = 31;
+    pub(crate) const EPOCH: u8 = 32;
+    pub(crate) const ACT: u8 = 33;
+    pub(crate) const OPERATOR: u8 = 34;
+    pub(crate) const SUBJECT: u8 = 35;
+    pub(crate) const WHY: u8 = 36;
+    pub(crate) const UNTIL: u8 = 37;
 }

@@ -25,6 +25,8 @@ use crate::{
 pub struct Cursor {
     dir: PathBuf,
     since: Timestamp,
+    /// Where lanes go on that were read before: the sequence that comes next, by the number of the start and the lane.
+    after: BTreeMap<(u64, String), u64>,
     /// Starts from this one on are being written.
     live: Option<StartId>,
     lanes: BTreeMap<Arc<LaneKey>, LaneReader>,
@@ -49,9 +51,24 @@ impl Cursor {
     /// # Errors
     /// When the directory cannot be listed.
     pub fn open_since(dir: &Path, since: Timestamp) -> Result<Self, ReadError> {
+        Self::open_with(dir, since, BTreeMap::new())
+    }
+
+    /// Opens a directory for reading where an earlier reader stopped: of each lane that it knew, by the number of the
+    /// start and the lane's name, the sequence that comes next. Other lanes are read from their first record on. Whatever
+    /// the enforcer's clock did, each record is handed out once.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn open_after(dir: &Path, positions: BTreeMap<(u64, String), u64>) -> Result<Self, ReadError> {
+        Self::open_with(dir, Timestamp::default(), positions)
+    }
+
+    fn open_with(dir: &Path, since: Timestamp, after: BTreeMap<(u64, String), u64>) -> Result<Self, ReadError> {
         let mut cursor = Self {
             dir: dir.to_owned(),
             since,
+            after,
             live: None,
             lanes: BTreeMap::new(),
             queue: BinaryHeap::new(),
@@ -93,7 +110,10 @@ impl Cursor {
                 let key = Arc::new(first.key.clone());
                 let mut lane = LaneReader::new(&self.dir, Arc::clone(&key), self.since);
                 lane.saw(numbers);
-                lane.skip();
+                match self.after.get(&(key.start.value(), key.lane.to_string())) {
+                    Some(sequence) => lane.skip_to(*sequence),
+                    None => lane.skip(),
+                }
                 self.lanes.insert(key, lane);
             }
         }

@@ -26,6 +26,8 @@ pub(crate) struct LaneReader {
     /// Numbers of the segments that were seen in the directory.
     numbers: BTreeSet<u32>,
     since: Timestamp,
+    /// Records before this sequence are not handed out.
+    from: u64,
     open: Option<Open>,
     next_number: u32,
     /// The sequence that the next record should have; `None` where earlier segments were skipped.
@@ -75,6 +77,7 @@ impl LaneReader {
             key,
             numbers: BTreeSet::new(),
             since,
+            from: 0,
             open: None,
             next_number: 0,
             expected: Some(0),
@@ -101,6 +104,17 @@ impl LaneReader {
         self.next_number = start.unwrap_or(0);
         self.expected = (self.next_number == 0).then_some(0);
         self.time = self.header(self.next_number).map_or(self.time, |header| header.created.max(self.since));
+    }
+
+    /// Goes on at a sequence: from the last segment that begins at it or before, by the headers alone. Segments of before
+    /// it are not read and not missed.
+    pub(crate) fn skip_to(&mut self, sequence: u64) {
+        self.from = sequence;
+        let begins_before = |number: &&u32| self.header(**number).is_some_and(|found| found.first_sequence <= sequence);
+        let start = self.numbers.iter().rev().find(begins_before).or(self.numbers.first()).copied();
+        self.next_number = start.unwrap_or(0);
+        self.expected = None;
+        self.time = self.header(self.next_number).map_or(self.time, |header| header.created);
     }
 
     /// A lower bound for the time of the next item, as good as it is known without reading.
@@ -252,7 +266,7 @@ impl LaneReader {
         }
         let sequence = stamp.map(|stamp| stamp.sequence);
         self.expected = sequence.or(self.expected).map(|sequence| sequence.saturating_add(1));
-        if self.time < self.since {
+        if self.time < self.since || sequence.is_some_and(|sequence| sequence < self.from) {
             return;
         }
         match OwnedRecord::new(Arc::clone(origin), payload) {

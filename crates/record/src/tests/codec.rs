@@ -24,7 +24,7 @@ fn texts() -> impl Strategy<Value = Vec<String>> {
 }
 
 pub(super) fn sample() -> impl Strategy<Value = Sample> {
-    let things = (0u8..5, any::<[u8; 16]>(), texts(), vec(".{0,60}", 0..5));
+    let things = (0u8..6, any::<[u8; 16]>(), texts(), vec(".{0,60}", 0..5));
     let values = (any::<[u64; 3]>(), any::<[u8; 32]>(), option::of(any::<IpAddr>()));
     let rest = (option::of(any::<u16>()), option::of(any::<u8>()), any::<[bool; 3]>(), 0u8..3);
     (things, values, rest).prop_map(|((kind, id, texts, policies), (numbers, digest, source), rest)| {
@@ -51,8 +51,13 @@ pub(super) fn kept(mut sample: Sample) -> Sample {
     sample.texts[1] = cut(&sample.texts[1], limits::NOTE_BYTES.default_usize());
     sample.texts[6] = cut(&sample.texts[6], limits::SPIFFE_ID_BYTES.default_usize());
     sample.texts[7] = cut(&sample.texts[7], limits::HOST_BYTES.default_usize());
-    if sample.kind == 1 {
-        sample.texts[0] = cut(&sample.texts[0], 64);
+    match sample.kind % 6 {
+        1 => sample.texts[0] = cut(&sample.texts[0], 64),
+        5 => {
+            sample.texts[3] = cut(&sample.texts[3], limits::SPIFFE_ID_BYTES.default_usize());
+            sample.texts[11] = cut(&sample.texts[11], limits::NOTE_BYTES.default_usize());
+        }
+        _ => {}
     }
     sample
 }
@@ -105,7 +110,7 @@ proptest! {
 
 #[test]
 fn the_longest_completion_takes_exactly_what_is_kept_for_it() {
-    let mut longest = done(1);
+    let mut longest = Sample { revision: true, verified: true, ..done(1) };
     longest.texts[0] = "x".repeat(100);
     let stamp = Stamp { sequence: u64::MAX, at: Timestamp::from_micros(u64::MAX) };
     assert_eq!(codec::encoded_len(stamp, &longest.facts()), COMPLETION_BYTES);
@@ -151,5 +156,5 @@ fn a_usual_decision_takes_about_300_bytes() {
         ..Sample::default()
     };
     let stamp = Stamp { sequence: 1_000_000, at: Timestamp::from_micros(1_763_888_400_000_000) };
-    assert_eq!(codec::encoded_len(stamp, &sample.facts()), 303);
+    assert_eq!(codec::encoded_len(stamp, &sample.facts()), 306);
 }

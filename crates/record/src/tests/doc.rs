@@ -2,7 +2,7 @@
 
 use std::{fs, net::IpAddr};
 
-use types::{DecisionId, Label, RevisionId, Timestamp, facts::*};
+use types::{DecisionId, Label, Mode, RevisionId, Timestamp, facts::*};
 
 use super::support::read;
 use crate::{
@@ -65,12 +65,28 @@ fn decision() -> Facts<'static> {
         template: "/entries",
         risk: Some(50),
         determining: vec!["finance/payments-posts-entries"],
+        noted: vec![Noted {
+            check: "policy.freeze",
+            mode: Mode::Shadow,
+            reason: "policy.forbidden",
+            policy: "finance/freeze",
+        }],
+        epoch: Some(300),
     })
 }
 
 fn completion() -> Facts<'static> {
     let (status, micros, request_bytes, response_bytes) = (Some(201), 3_100, 412, 97);
-    Facts::Completion(Completion { id: id(), status, reason: "", micros, request_bytes, response_bytes })
+    Facts::Completion(Completion {
+        id: id(),
+        status,
+        reason: "",
+        micros,
+        request_bytes,
+        response_bytes,
+        revision: None,
+        epoch: None,
+    })
 }
 
 fn frame(seed: u32, stamp: Stamp, facts: &Facts<'_>) -> Vec<u8> {

@@ -340,7 +340,7 @@ fn a_record_is_one_flat_object_with_stable_keys() {
     assert_eq!(
         json(&records[0]),
         format!(
-            r#"{head}:0,"at":{},"kind":"decision","id":"{}","outcome":"allow","reason":"","note":"","listener":"","revision":null,"source":null,"protocol":"tls","caller":{caller},"host":"","service":"","method":"","template":"","risk":null,"determining":[]}}"#,
+            r#"{head}:0,"at":{},"kind":"decision","id":"{}","outcome":"allow","reason":"","note":"","listener":"","revision":null,"source":null,"protocol":"tls","caller":{caller},"host":"","service":"","method":"","template":"","risk":null,"determining":[],"noted":[],"epoch":0}}"#,
             records[0].view().at.micros(),
             id(1),
         )
@@ -398,5 +398,46 @@ fn lengths_beyond_the_file_or_the_format_are_not_followed() {
         fs::write(&path, bad).unwrap();
         let (records, damage) = read(dir.path());
         assert_eq!((records.len(), damage.len()), (0, 1), "length {length}");
+    }
+}
+
+#[test]
+fn a_reader_goes_on_by_sequence_whatever_the_clock_did() {
+    let dir = tempfile::tempdir().unwrap();
+    // three starts, each with a clock that is behind the one before
+    for start in 0..3u64 {
+        let log = Log::open(config(dir.path()), Ticking::from(9_000_000 - start * 1_000_000)).unwrap();
+        for name in ["a", "b"] {
+            let mut lane = log.lane(name).unwrap();
+            for number in 0..700 {
+                let _ = put(&mut lane, &deny(number).note("x".repeat(200)));
+            }
+        }
+    }
+    let place = |record: &OwnedRecord| {
+        let record = record.view();
+        ((record.start.value(), record.lane.to_owned()), record.sequence)
+    };
+    let all = read(dir.path()).0;
+    assert!(segments(dir.path()).len() > 6, "every lane has more than one segment");
+    for step in [1, 7, 500, 701] {
+        let (mut seen, mut positions) = (Vec::new(), std::collections::BTreeMap::new());
+        loop {
+            let cursor = Cursor::open_after(dir.path(), positions.clone()).unwrap();
+            let taken: Vec<_> = cursor.take(if step < 100 { 900 + step } else { step }).collect();
+            if taken.is_empty() {
+                break;
+            }
+            for item in taken {
+                let crate::Item::Record(record) = item.unwrap() else { panic!("nothing is damaged or missing") };
+                let (lane, sequence) = place(&record);
+                positions.insert(lane.clone(), sequence + 1);
+                seen.push((lane, sequence));
+            }
+        }
+        seen.sort();
+        let mut wanted: Vec<_> = all.iter().map(place).collect();
+        wanted.sort();
+        assert!(seen == wanted, "step {step}: {} of {}", seen.len(), wanted.len());
     }
 }

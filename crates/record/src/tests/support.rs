@@ -13,8 +13,11 @@ use std::{
 };
 
 use types::{
-    Clock, DecisionId, Label, Recordable, RevisionId, Timestamp,
-    facts::{Caller, Completion, Decision, Facts, Issuance, Lifecycle, Outcome, Peer, Protocol, Refusals},
+    Clock, DecisionId, Label, Mode, Recordable, RevisionId, Timestamp,
+    facts::{
+        Administration, Caller, Completion, Decision, Facts, Issuance, Lifecycle, Noted, Outcome, Peer, Protocol,
+        Refusals,
+    },
 };
 
 use crate::{Cursor, Damage, DamageKind, Item, Lane, Log, LogConfig, OwnedRecord, Recorded};
@@ -141,7 +144,14 @@ impl Sample {
             template: self.text(10),
             risk: self.risk,
             determining: self.policies.iter().map(String::as_str).collect(),
+            noted: self.policies.iter().filter(|_| self.status.is_some()).map(|policy| self.noted(policy)).collect(),
+            epoch: self.verified.then_some(self.numbers[2]),
         }
+    }
+
+    fn noted<'a>(&'a self, policy: &'a str) -> Noted<'a> {
+        let mode = Mode::ALL[usize::from(self.protocol) % 3];
+        Noted { check: self.text(9), mode, reason: self.text(0), policy }
     }
 
     fn outcome(&self) -> Outcome {
@@ -156,7 +166,7 @@ impl Sample {
 impl Recordable for Sample {
     fn facts(&self) -> Facts<'_> {
         let [first, second, third] = self.numbers;
-        match self.kind % 5 {
+        match self.kind % 6 {
             0 => Facts::Decision(self.decision()),
             1 => Facts::Completion(Completion {
                 id: self.id,
@@ -165,6 +175,8 @@ impl Recordable for Sample {
                 micros: first,
                 request_bytes: second,
                 response_bytes: third,
+                revision: self.revision(),
+                epoch: self.verified.then_some(first),
             }),
             2 => Facts::Refusals(Refusals {
                 listener: self.text(2),
@@ -182,7 +194,17 @@ impl Recordable for Sample {
                 selectors: self.text(11),
                 via: self.text(5),
             }),
-            _ => Facts::Lifecycle(Lifecycle { event: self.text(0), version: self.text(2), revision: self.revision() }),
+            4 => Facts::Lifecycle(Lifecycle { event: self.text(0), version: self.text(2), revision: self.revision() }),
+            _ => Facts::Administration(Administration {
+                act: self.text(0),
+                outcome: self.outcome(),
+                operator: self.text(2),
+                subject: self.text(3),
+                why: self.text(1),
+                note: self.text(11),
+                revision: self.revision(),
+                until: self.risk.map(|_| self.time(0)),
+            }),
         }
     }
 }

@@ -211,7 +211,11 @@ impl Lane {
         let outstanding = match facts {
             Facts::Decision(decision) if decision.outcome == Outcome::Allow => self.outstanding.saturating_add(1),
             Facts::Completion(_) => self.outstanding.saturating_sub(1),
-            Facts::Decision(_) | Facts::Refusals(_) | Facts::Issuance(_) | Facts::Lifecycle(_) => self.outstanding,
+            Facts::Decision(_)
+            | Facts::Refusals(_)
+            | Facts::Issuance(_)
+            | Facts::Lifecycle(_)
+            | Facts::Administration(_) => self.outstanding,
         };
         let needed = outstanding.saturating_mul(RESERVED).saturating_add(frame_bytes(length));
         let segment = self.segment(needed, stamp).ok_or(Why::NoRoom)?;

@@ -96,7 +96,7 @@ fn settings_of_the_organisation() {
             "everything wrong",
             with(&[(
                 ORG,
-                "organisation: Acme\ntimezone: Mars/Base\nrisk_unknown: 101\ndefaults: { requires: { identity: optional }, svid: { ttl: 1 } }\nfloor: { svid: { tll: 1h }, mode: enforce }\nowners: []\n",
+                "organisation: Acme\ntimezone: Mars/Base\nrisk_unknown: 101\ndefaults: { requires: { identity: optional }, svid: { ttl: 1 } }\nfloor: { svid: { tll: 1h }, modes: enforce }\nowners: []\n",
             )]),
             &[
                 "error value.bad countersign.yaml:1",
@@ -343,7 +343,7 @@ fn routes_and_descriptions() {
         (
             "route values",
             routes(
-                "\"GET /people/{id}\": { effect: raed, sensitivity: 2, insecure_open: true }\n      \"PUT /people/{id}\":",
+                "\"GET /people/{id}\": { effect: raed, sensitivity: 2, insecure_opn: true }\n      \"PUT /people/{id}\":",
             ),
             &[
                 "error value.unknown domains/hr/domain.yaml:8",

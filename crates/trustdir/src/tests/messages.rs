@@ -36,7 +36,7 @@ fn slips_of_spelling() {
             "domain: hr\n",
             "domain: hr\nowners: [group:corp/people]\n",
             &[
-                "yaml.unknown-key [owners] unknown key `owners` | a domain takes `domain`, `accepts_from`, `calls`, `requires`, `svid`, `services` and `workloads`",
+                "yaml.unknown-key [owners] unknown key `owners` | a domain takes `domain`, `accepts_from`, `calls`, `requires`, `svid`, `mode`, `modes`, `services` and `workloads`",
             ],
         ),
         (

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use countersign_e2e::{Call, Identity, Raw, Site, Upstream, echo, wait_until};
 
-use crate::API;
+use crate::{API, setting};
 
 /// How many rounds; `COUNTERSIGN_KILL_ROUNDS` overrides it.
 const ROUNDS: u32 = 20;
@@ -17,12 +17,8 @@ const CALLERS: u64 = 4;
 /// The longest time under load before the kill.
 const LONGEST: u64 = 400;
 
-#[expect(clippy::disallowed_methods, reason = "the one switch of this test")]
 fn rounds() -> u32 {
-    match std::env::var("COUNTERSIGN_KILL_ROUNDS") {
-        Ok(rounds) => rounds.parse().expect("COUNTERSIGN_KILL_ROUNDS is a number"),
-        Err(_) => ROUNDS,
-    }
+    setting("COUNTERSIGN_KILL_ROUNDS", ROUNDS)
 }
 
 /// A number that is another each time.

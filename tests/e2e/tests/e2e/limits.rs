@@ -169,11 +169,12 @@ fn an_http2_caller_that_takes_nothing_of_its_answer_holds_no_upstream() {
         let response = client.begin(Request::get(format!("https://{host}/items/1")).body(body_of("")).unwrap());
         let id = response.headers()["countersign-decision"].to_str().unwrap().to_owned();
         upstream.wait_for("the end of the connection", |call| call.decision() == id && call.left);
+        // the record is written when the stream ends, and names what ended the exchange before
+        drop(response);
         let record = site.record(&id);
         let end = &record["completion"];
         assert_eq!((&end["reason"], &end["status"]), (&reason.into(), &200.into()), "{record:#}");
         assert!(end["response_bytes"].as_u64().is_some_and(|bytes| bytes < LENGTH as u64), "{record:#}");
-        drop(response);
     }
 }
 

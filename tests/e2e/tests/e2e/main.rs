@@ -3,16 +3,21 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests: what fails shall stop the test")]
 #![expect(clippy::indexing_slicing, clippy::string_slice, reason = "tests: what fails shall stop the test")]
 
+mod admin;
 mod allow;
 mod faults;
 mod headers;
 mod identity;
 mod kill;
 mod limits;
+mod modes;
 mod odd;
 mod promises;
+mod publish;
 mod readme;
 mod refuse;
+mod revoke;
+mod streams;
 mod tls;
 mod upstreams;
 mod vectors;
@@ -23,3 +28,12 @@ const API: &str = "api.e2e.internal";
 const CALLER: &str = "alpha/caller";
 /// Both protocols of the gateway, as records name them.
 const PROTOCOLS: [&str; 2] = ["http/1.1", "h2"];
+
+/// A number of a test that `cargo xtask soak` raises.
+#[expect(clippy::disallowed_methods, reason = "the one way in which these tests are told more")]
+fn setting(name: &str, default: u32) -> u32 {
+    match std::env::var(name) {
+        Ok(number) => number.parse().unwrap_or_else(|_| panic!("{name} is a number")),
+        Err(_) => default,
+    }
+}

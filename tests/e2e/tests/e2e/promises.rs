@@ -104,7 +104,8 @@ fn every_answer_has_a_why() {
         let told: Value = serde_json::from_str(&told.stdout).unwrap();
         assert_eq!(told["decision"]["id"], record["id"]);
         let allowed = record["outcome"] == "allow";
-        assert_eq!(told["to_change"] == "", allowed, "{told:#}");
+        let ended_well = allowed && record["completion"]["reason"] == "";
+        assert_eq!(told["to_change"] == "", ended_well, "{told:#}");
         let steps = told["steps"].as_array().unwrap();
         let refused: Vec<&str> = steps
             .iter()

@@ -79,6 +79,7 @@ fn folder() -> TempDir {
     let folder = tempfile::Builder::new().prefix("cs-").tempdir().unwrap();
     fs::create_dir_all(folder.path().join("target/release")).unwrap();
     symlink(countersign(), folder.path().join(BUILT)).unwrap();
+    symlink(Path::new(ROOT).join("examples"), folder.path().join("examples")).unwrap();
     folder
 }
 

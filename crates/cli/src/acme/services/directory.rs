@@ -3,10 +3,13 @@
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
+    http::header::CONTENT_TYPE,
+    response::IntoResponse,
     routing::get,
 };
 use rusqlite::{Connection, params};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::acme::{
     store::{Record, Store, all, change, one},
@@ -19,6 +22,7 @@ pub(super) fn router(store: Store) -> Router {
     Router::new()
         .route("/colleagues", get(colleagues))
         .route("/colleagues/{handle}", get(colleague).put(edit))
+        .route("/colleagues/{handle}/vcard", get(vcard))
         .route("/teams", get(teams))
         .route("/search", get(search))
         .with_state(store)
@@ -36,6 +40,14 @@ async fn colleagues(State(store): State<Store>, Query(filter): Query<Filter>) ->
 
 async fn colleague(State(store): State<Store>, Path(handle): Path<String>) -> Found {
     store.run(move |db| colleague_of(db, &handle)).await.map(Json)
+}
+
+/// For address books (RFC 6350). The old intranet links to it.
+async fn vcard(State(store): State<Store>, Path(handle): Path<String>) -> Result<impl IntoResponse, Refusal> {
+    let found = store.run(move |db| colleague_of(db, &handle)).await?;
+    let of = |member: &str| found.get(member).and_then(Value::as_str).unwrap_or_default().replace(['\r', '\n'], " ");
+    let card = format!("BEGIN:VCARD\r\nVERSION:4.0\r\nFN:{}\r\nORG:acme;{}\r\nEND:VCARD\r\n", of("name"), of("team"));
+    Ok(([(CONTENT_TYPE, "text/vcard")], card))
 }
 
 #[derive(Deserialize)]

@@ -44,7 +44,7 @@ fn expected() -> BTreeSet<String> {
 
 #[test]
 fn names_are_unique_in_the_organisation() {
-    assert_eq!(expected().len(), SERVICES.len() + WORKLOADS.len());
+    assert_eq!(expected().len(), SERVICES.len() + WORKLOADS.len() + 1, "and the prober");
 }
 
 #[test]

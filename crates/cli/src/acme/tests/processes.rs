@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::acme::{
     catalogue::SERVICES,
     processes::{Services, SpawnError},
+    serve::PORT_TAKEN,
     service_main, spawn_services,
 };
 
@@ -29,6 +30,9 @@ fn a_service_process() {
     let mut words = role.split(' ');
     let name = words.next().unwrap();
     let code = service_main(name, words.map(Into::into));
+    if format!("{code:?}") == format!("{:?}", std::process::ExitCode::from(PORT_TAKEN)) {
+        std::process::exit(PORT_TAKEN.into());
+    }
     assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));
 }
 
@@ -83,8 +87,9 @@ fn services_answer_when_they_are_spawned_and_end_when_dropped() {
         assert_eq!((status, &health["service"]), (200, &name.into()));
     }
     assert!(services.ended().is_none());
+    assert!(!data.path().join("log").exists(), "that is the decision log's");
     assert!(data.path().join("acme/ledger.sqlite3").is_file());
-    assert!(fs::read_to_string(data.path().join("log/acme-ledger.log")).unwrap().contains("acme-ledger listens on"));
+    assert!(fs::read_to_string(data.path().join("acme/ledger.log")).unwrap().contains("acme-ledger listens on"));
     let running = pids(&services);
     assert!(running.iter().all(|pid| is_running(*pid)));
     drop(services);
@@ -104,7 +109,7 @@ fn a_service_that_ends_later_is_found() {
         }
         assert!(Instant::now() < deadline);
     };
-    assert_eq!((found, log), (name, data.path().join(format!("log/acme-{name}.log"))));
+    assert_eq!((found, log), (name, data.path().join(format!("acme/{name}.log"))));
 }
 
 #[test]
@@ -112,6 +117,7 @@ fn a_service_that_ends_at_once_is_named_with_its_log_and_the_others_end() {
     let data = data_with(&[("payroll", "echo out of luck >&2; exit 7")]);
     let error = spawn_services(data.path(), &super::ports()).unwrap_err();
     let words = error.to_string();
+    assert!(!error.is_port_taken());
     let SpawnError::Ended { name, status, log } = error else { panic!("{words}") };
     assert_eq!((name, status.code()), ("payroll", Some(7)));
     assert_eq!(fs::read_to_string(&log).unwrap(), "out of luck\n");
@@ -135,6 +141,7 @@ fn a_port_that_another_program_holds_is_a_clear_error() {
     let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.get("people").unwrap())).unwrap();
     let error = spawn_services(data.path(), &ports).unwrap_err();
     let words = error.to_string();
+    assert!(error.is_port_taken(), "{words}");
     let SpawnError::Ended { name: "people", log, .. } = error else { panic!("{words}") };
     let log = fs::read_to_string(log).unwrap();
     assert!(log.contains("cannot listen on 127.0.0.1:"), "{log}");

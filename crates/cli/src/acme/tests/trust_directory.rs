@@ -42,7 +42,10 @@ fn its_tests_pass_and_every_domain_has_some_of_both_kinds() {
         let folder = format!("domains/{domain}/tests/");
         let of_domain = results.iter().filter(|result| result.file.starts_with(&folder));
         let outcomes: BTreeSet<_> = of_domain.map(|result| result.expected.to_string()).collect();
-        assert_eq!(outcomes, BTreeSet::from(["allow".to_owned(), "deny".to_owned()]), "{domain}");
+        assert!(
+            outcomes.is_superset(&BTreeSet::from(["allow".to_owned(), "deny".to_owned()])),
+            "{domain}: {outcomes:?}"
+        );
     }
 }
 
@@ -72,7 +75,7 @@ fn its_names_are_those_of_the_catalogue() {
     let callers = WORKLOADS.iter().map(|(domain, name)| format!("{domain}/{name}"));
     let workloads: BTreeSet<_> = services.into_iter().chain(callers).collect();
     assert_eq!(revision.workloads().keys().map(ToString::to_string).collect::<BTreeSet<_>>(), workloads);
-    assert_eq!(workloads.len(), catalogue::names().count());
+    assert_eq!(workloads.len() + 1, catalogue::names().count(), "the prober is no workload");
 }
 
 #[test]
@@ -129,5 +132,5 @@ async fn every_listed_route_is_served() {
         }
         running.stop().await;
     }
-    assert_eq!(routes, 52);
+    assert_eq!(routes, 53);
 }

@@ -1,0 +1,12 @@
+//! The pages, one file each: what is asked of the admin service, and what of the answer is shown.
+
+pub(crate) mod access;
+pub(crate) mod decision;
+pub(crate) mod decisions;
+pub(crate) mod health;
+pub(crate) mod login;
+pub(crate) mod map;
+pub(crate) mod overview;
+pub(crate) mod probes;
+pub(crate) mod revisions;
+pub(crate) mod trust;

@@ -1,0 +1,340 @@
+//! A control with everything around it that a test needs.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use api::admin::{Admin, ListenerStatus, Publish};
+use api::issuance::{Answer, Bundles, Issuance, IssueError, Svid};
+use arc_swap::ArcSwap;
+use record::{Cursor, DamageKind, Item, Lane, Log, LogConfig, OwnedRecord};
+use testkit::ManualClock;
+use tokio::sync::watch;
+use trustdir::{MemoryFiles, Revision};
+use types::facts::{Caller, Decision, Facts, Noted, Outcome, Peer, Protocol};
+use types::{
+    Clock, DecisionId, Label, Mode, Recordable, RevisionId, Selectors, SpiffeId, Timestamp, TrustDomain, WorkloadId,
+};
+
+use crate::metrics::Family;
+use crate::{Certificate, Control, Ledger, NotReady, Parts, Roles, Store};
+
+/// The size of a log in tests.
+pub const LOG_BYTES: u64 = 16 * 1024 * 1024;
+
+/// 2026-11-23, a Monday.
+pub const NOW: u64 = 1_795_425_242;
+
+/// Roots of one domain; issues nothing by itself.
+pub struct Roots;
+
+fn refused<'a, T: Send + 'a>() -> Answer<'a, T> {
+    Box::pin(std::future::ready(Err(IssueError::Unavailable("control asks for roots only".to_owned()))))
+}
+
+impl Issuance for Roots {
+    fn entitled<'a>(&'a self, _: &'a Selectors) -> Answer<'a, Vec<SpiffeId>> {
+        refused()
+    }
+
+    fn mint_workload<'a>(&'a self, _: &'a Selectors, _: &'a SpiffeId, _: &'a [u8]) -> Answer<'a, Svid> {
+        refused()
+    }
+
+    fn mint_gateway<'a>(&'a self, _: &'a Label, _: &'a Label, _: &'a [u8]) -> Answer<'a, Svid> {
+        refused()
+    }
+
+    fn bundles(&self) -> Bundles {
+        let domain = TrustDomain::parse("shop.example.internal").unwrap();
+        Bundles { generation: 1, roots: [(domain, vec![vec![1, 2, 3]])].into() }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        watch::Sender::new(0).subscribe()
+    }
+}
+
+/// What the roles beside control were told, in order.
+#[derive(Default)]
+pub struct Told {
+    pub acts: Mutex<Vec<String>>,
+    /// Workload, operator and request of each certificate that was issued.
+    pub minted: Mutex<Vec<(String, String, Vec<u8>)>>,
+    pub not_ready: Mutex<Option<NotReady>>,
+    pub certificates: Mutex<Vec<Certificate>>,
+}
+
+impl Told {
+    fn tell(&self, act: impl Into<String>) {
+        self.acts.lock().unwrap().push(act.into());
+    }
+
+    pub fn acts(&self) -> Vec<String> {
+        self.acts.lock().unwrap().clone()
+    }
+}
+
+impl Roles for Told {
+    fn prepare(&self, revision: &Revision) -> Result<(), NotReady> {
+        self.tell(format!("prepare {}", revision.id().short()));
+        self.not_ready.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+
+    fn apply(&self, revision: &Revision) {
+        self.tell(format!("apply {}", revision.id().short()));
+    }
+
+    fn signals_changed(&self) {
+        self.tell("signals");
+    }
+
+    fn impersonate(&self, workload: &WorkloadId, operator: &str, csr: &[u8]) -> Result<Svid, IssueError> {
+        self.minted.lock().unwrap().push((workload.to_string(), operator.to_owned(), csr.to_vec()));
+        Ok(Svid {
+            spiffe_id: SpiffeId::parse("spiffe://shop.example.internal/storefront").unwrap(),
+            chain_der: vec![vec![7]],
+            not_before: Timestamp::default(),
+            not_after: Timestamp::from_seconds(300),
+            serial: "5c".to_owned(),
+        })
+    }
+
+    fn certificates(&self) -> Vec<Certificate> {
+        self.certificates.lock().unwrap().clone()
+    }
+
+    fn figures(&self) -> Vec<Family> {
+        Vec::new()
+    }
+}
+
+const PERMIT: &str = r#"
+@id("local-impersonates-the-storefront")
+@reason("A test.")
+permit (principal == Operator::"local", action == Action::"impersonate", resource == Workload::"shop/storefront");
+"#;
+
+/// The starter's files, with one who may be impersonated.
+pub fn files() -> MemoryFiles {
+    let mut files: MemoryFiles = trustdir::starter(&TrustDomain::parse("example.internal").unwrap());
+    files.insert("admin.cedar", PERMIT);
+    files
+}
+
+/// The starter's files with one of them changed.
+pub fn with(path: &str, edit: impl FnOnce(String) -> String) -> MemoryFiles {
+    let mut files = files();
+    let before = files.remove(path).map(|content| String::from_utf8(content).unwrap()).unwrap_or_default();
+    files.insert(path, edit(before));
+    files
+}
+
+/// The starter's files with a comment: another revision that decides the same.
+pub fn commented(comment: &str) -> MemoryFiles {
+    with("policies/guardrails.cedar", |text| format!("{text}\n// {comment}\n"))
+}
+
+pub fn revision_of(files: &MemoryFiles) -> Arc<Revision> {
+    let loaded = trustdir::load(files);
+    loaded.revision.unwrap_or_else(|| panic!("{:?}", loaded.problems))
+}
+
+pub fn request(files: &MemoryFiles) -> Publish {
+    let texts = files.iter().map(|(path, content)| (path.to_owned(), String::from_utf8(content.to_vec()).unwrap()));
+    Publish { files: texts.collect(), why: "a test".to_owned(), after: None }
+}
+
+/// Where a world lives: a folder that goes with it, or one of a test in another process.
+pub enum Folder {
+    Own(tempfile::TempDir),
+    Given(PathBuf),
+}
+
+impl Folder {
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Own(dir) => dir.path(),
+            Self::Given(path) => path,
+        }
+    }
+}
+
+/// A control on a directory of its own.
+pub struct World {
+    pub dir: Folder,
+    pub clock: Arc<ManualClock>,
+    pub log: Arc<Log>,
+    pub control: Arc<Control>,
+    pub told: Arc<Told>,
+    pub changes: watch::Receiver<u64>,
+    /// Of the enforcers.
+    pub lane: Mutex<Lane>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::on(Folder::Own(tempfile::tempdir().unwrap()), LOG_BYTES)
+    }
+
+    /// A process that starts on what an earlier one left; `max_bytes` is the size of its log.
+    pub fn on(dir: Folder, max_bytes: u64) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(NOW)));
+        let as_clock: Arc<dyn Clock> = clock.clone();
+        let node = Label::parse("local").unwrap();
+        let config =
+            LogConfig { max_bytes, segment_bytes: 64 * 1024, ..LogConfig::new(dir.path().join("log"), node.clone()) };
+        let log = Arc::new(Log::open(config, Arc::clone(&as_clock)).unwrap());
+        let ledger = Arc::new(Ledger::new(log.lane("control").unwrap()));
+        let store = Arc::new(Store::open(dir.path()).unwrap());
+        let revision = match store.current().unwrap() {
+            Some(current) => store.load(current.revision.parse().unwrap()).unwrap(),
+            None => {
+                let loaded = trustdir::load(&files());
+                let revision = loaded.revision.unwrap();
+                crate::first(&store, &ledger, &*clock, &revision, &loaded.sources).unwrap();
+                revision
+            }
+        };
+        let signals = store.signals(&revision.model().organisation).unwrap();
+        let told = Arc::new(Told::default());
+        let (sender, changes) = watch::channel(0);
+        let listener = |name: &str, plaintext: bool| ListenerStatus {
+            name: name.to_owned(),
+            address: "127.0.0.1:1".parse().unwrap(),
+            domains: vec!["shop".to_owned()],
+            plaintext,
+        };
+        let control = Control::new(Parts {
+            version: "0",
+            node,
+            data: dir.path().to_owned(),
+            source: None,
+            workload_socket: dir.path().join("workload.sock"),
+            log: Arc::clone(&log),
+            log_findings: Vec::new(),
+            listeners: vec![listener("gateway", false), listener("old", true)],
+            console: Some("127.0.0.1:8441".parse().unwrap()),
+            revision: Arc::new(ArcSwap::new(revision)),
+            signals: Arc::new(ArcSwap::from_pointee(signals)),
+            changes: sender,
+            store,
+            issuance: Arc::new(Roots),
+            roles: told.clone(),
+            ledger,
+            clock: as_clock,
+        });
+        let lane = Mutex::new(log.lane("worker-0").unwrap());
+        Self { dir, clock, log, control: Arc::new(control.unwrap()), told, changes, lane }
+    }
+
+    /// The process ends in order; another starts.
+    pub fn restart(self) -> Self {
+        let Self { dir, control, log, lane, told, .. } = self;
+        drop((control, lane, log, told));
+        Self::on(dir, LOG_BYTES)
+    }
+
+    pub fn admin(&self) -> &dyn Admin {
+        &*self.control
+    }
+
+    pub fn revision(&self) -> RevisionId {
+        self.control.parts.revision.load().id()
+    }
+
+    /// The administrative acts on record: act, outcome, subject or revision, note.
+    pub fn acts(&self) -> Vec<String> {
+        let line = |record: &OwnedRecord| match record.view().facts {
+            Facts::Administration(facts) => {
+                let revision = facts.revision.map(|revision| revision.short()).unwrap_or_default();
+                let about = format!("{}{revision}", facts.subject);
+                Some(format!(
+                    "{} {} {about} by {}: {} | {}",
+                    facts.act, facts.outcome, facts.operator, facts.why, facts.note
+                ))
+            }
+            _ => None,
+        };
+        records(self.log.dir()).iter().filter_map(line).collect()
+    }
+
+    /// Appends one decision.
+    pub fn decide(&self, call: Call) {
+        let id = DecisionId::new(self.clock.now().micros() / 1_000, [7; 10]);
+        self.lane.lock().unwrap().append(Made { call, id }).map(drop).map_err(|not| not.why().to_string()).unwrap();
+    }
+}
+
+pub fn records(log: &Path) -> Vec<OwnedRecord> {
+    let items = Cursor::open(log).unwrap().map(Result::unwrap);
+    let record = |item: Item| match item {
+        Item::Record(record) => Some(record),
+        // a writer that was killed within a record
+        Item::Damage(damage) if matches!(damage.what, DamageKind::TornTail { .. }) => None,
+        Item::Damage(damage) => panic!("{damage}"),
+    };
+    items.filter_map(record).collect()
+}
+
+/// A call, in the words of a record.
+#[derive(Clone, Copy)]
+pub struct Call {
+    pub caller: &'static str,
+    pub serial: &'static str,
+    pub listener: &'static str,
+    pub outcome: Outcome,
+    pub reason: &'static str,
+    pub determining: &'static [&'static str],
+    pub noted: &'static [(&'static str, Mode, &'static str)],
+}
+
+impl Call {
+    pub const ALLOWED: Self = Self {
+        caller: "spiffe://shop.example.internal/storefront",
+        serial: "5c01",
+        listener: "gateway",
+        outcome: Outcome::Allow,
+        reason: "",
+        determining: &["shop/storefront-reads"],
+        noted: &[],
+    };
+}
+
+struct Made {
+    call: Call,
+    id: DecisionId,
+}
+
+impl Recordable for Made {
+    fn facts(&self) -> Facts<'_> {
+        let Call { caller, serial, listener, outcome, reason, determining, noted } = self.call;
+        let peer = Peer {
+            spiffe_id: caller,
+            serial,
+            sha256: [0; 32],
+            not_before: Timestamp::default(),
+            not_after: Timestamp::from_seconds(NOW + 3_600),
+            via: "",
+        };
+        let unidentified = Caller::Unidentified { claimed: "" };
+        Facts::Decision(Decision {
+            id: self.id,
+            outcome,
+            reason,
+            note: "",
+            listener,
+            revision: None,
+            source: Some("192.0.2.7".parse().unwrap()),
+            protocol: Protocol::Http1,
+            caller: if caller.is_empty() { unidentified } else { Caller::Verified(peer) },
+            host: "orders.example.internal",
+            service: "shop/orders",
+            method: "GET",
+            template: "/orders",
+            risk: Some(50),
+            determining: determining.to_vec(),
+            noted: noted.iter().map(|(check, mode, reason)| Noted { check, mode: *mode, reason, policy: "" }).collect(),
+            epoch: Some(0),
+        })
+    }
+}

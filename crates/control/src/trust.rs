@@ -1,0 +1,250 @@
+//! Trust taken away and given back.
+
+use std::sync::{Arc, PoisonError};
+
+use api::admin::{Failure, FailureCode, Restore, Revocation, Revoke};
+use policy::Act;
+use record::{Cursor, Item};
+use signal::{Subject, SubjectError};
+use trustdir::Revision;
+use types::facts::{self, Administration, Caller, Facts, Outcome};
+use types::{SpiffeId, Timestamp, WorkloadId, limits};
+
+use crate::acts::{self, bounded};
+use crate::history::unreadable;
+use crate::service::Control;
+use crate::store::Change;
+
+/// Records may be a little older than the moment up to which was counted.
+const SLACK_MICROS: u64 = 1_000_000;
+
+impl Control {
+    /// See [`api::admin::Admin::revoke`].
+    pub(crate) fn take_trust(&self, operator: &str, request: &Revoke) -> Result<Revocation, Failure> {
+        let why = acts::words(&request.reason)?;
+        if why.is_empty() {
+            let hint = "say why with --reason; it stands in the record and in every refusal's story";
+            return Err(Failure::new(FailureCode::BadRequest, "a revocation needs a reason", hint));
+        }
+        let now = self.parts.clock.now();
+        let until = end(now, request.seconds)?;
+        let revision = self.parts.revision.load_full();
+        let subject = self.subject(&request.subject, &revision)?;
+        let note = self.what_is_known(&subject, &revision)?;
+        let text = subject.to_string();
+        let workload = workload_of(&subject, &revision);
+        let doing = Act::Revoke(workload.as_ref());
+        acts::judge(&self.parts.ledger, &revision, operator, doing, &text, why)?;
+        let _turn = self.signalling.lock().unwrap_or_else(PoisonError::into_inner);
+        let revocation = signal::Revocation {
+            subject,
+            reason: why.to_owned(),
+            operator: operator.to_owned(),
+            at: now,
+            until,
+            epoch: 0,
+        };
+        let act = Administration {
+            act: doing.as_str(),
+            outcome: Outcome::Allow,
+            operator,
+            subject: &text,
+            why,
+            note: "",
+            revision: None,
+            until,
+        };
+        self.may_shorten(operator, &revocation, &revision, why)?;
+        let change = self.parts.store.revoke(&revocation, &note, |change| self.record(&act, change));
+        let change = change.map_err(|failure| acts::not_done(&self.parts.ledger, &act, failure))?;
+        self.put_signals_in_force()?;
+        Ok(shown(change))
+    }
+
+    /// Whoever replaces a revocation by one that ends earlier gives trust back, and is judged for that too.
+    fn may_shorten(
+        &self,
+        operator: &str,
+        new: &signal::Revocation,
+        revision: &Revision,
+        why: &str,
+    ) -> Result<(), Failure> {
+        let old = self.parts.store.revocation(&new.subject, &revision.model().organisation, new.at);
+        match old.map_err(|error| acts::unavailable(&error))? {
+            Some(old) if !new.outlasts(&old) => {
+                let workload = workload_of(&new.subject, revision);
+                let doing = Act::Restore(workload.as_ref());
+                acts::judge(&self.parts.ledger, revision, operator, doing, &new.subject.to_string(), why)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// See [`api::admin::Admin::restore`].
+    pub(crate) fn give_trust_back(&self, operator: &str, request: &Restore) -> Result<Revocation, Failure> {
+        let why = acts::words(&request.reason)?;
+        let revision = self.parts.revision.load_full();
+        let organisation = &revision.model().organisation;
+        let subject = Subject::parse(&request.subject, organisation).map_err(|error| not_a_subject(&error))?;
+        let text = subject.to_string();
+        let workload = workload_of(&subject, &revision);
+        let doing = Act::Restore(workload.as_ref());
+        acts::judge(&self.parts.ledger, &revision, operator, doing, &text, why)?;
+        let _turn = self.signalling.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.parts.clock.now();
+        let act = Administration {
+            act: doing.as_str(),
+            outcome: Outcome::Allow,
+            operator,
+            subject: &text,
+            why,
+            note: "",
+            revision: None,
+            until: None,
+        };
+        let lifted = self.parts.store.restore(&subject, organisation, now, |change| self.record(&act, change));
+        let lifted = lifted.map_err(|failure| acts::not_done(&self.parts.ledger, &act, failure))?;
+        let Some(change) = lifted else {
+            let hint = "`countersign subjects` lists what is revoked";
+            return Err(Failure::new(FailureCode::NotFound, format!("`{text}` is not revoked"), hint));
+        };
+        self.put_signals_in_force()?;
+        Ok(shown(change))
+    }
+
+    /// See [`api::admin::Admin::revocations`].
+    pub(crate) fn held_against(&self) -> Result<Vec<Revocation>, Failure> {
+        let revision = self.parts.revision.load();
+        let found = self.parts.store.revocations(&revision.model().organisation, self.parts.clock.now());
+        Ok(found.map_err(|error| acts::unavailable(&error))?.into_iter().map(shown).collect())
+    }
+
+    fn record(&self, act: &Administration<'_>, change: &Change) -> Result<(), crate::NotWritten> {
+        let epoch = format!("epoch {}", change.revocation.epoch);
+        let note = if change.note.is_empty() { epoch } else { format!("{epoch}: {}", change.note) };
+        let note = bounded(&note, &limits::NOTE_BYTES);
+        self.parts.ledger.administration(&Administration { note: &note, ..act.clone() })
+    }
+
+    /// From here on it holds: for the next request at once, for what is open as soon as it was judged again.
+    fn put_signals_in_force(&self) -> Result<(), Failure> {
+        let organisation = self.parts.revision.load().model().organisation.clone();
+        let state = self.parts.store.signals(&organisation).map_err(|error| acts::unavailable(&error))?;
+        self.parts.signals.store(Arc::new(state));
+        self.parts.roles.signals_changed();
+        self.changed();
+        Ok(())
+    }
+
+    /// What the operator means. A workload of ours must exist, unless it was seen before it went.
+    fn subject(&self, text: &str, revision: &Revision) -> Result<Subject, Failure> {
+        let organisation = &revision.model().organisation;
+        let subject = Subject::parse(text.trim(), organisation).map_err(|error| not_a_subject(&error))?;
+        let Subject::Spiffe(id) = &subject else { return Ok(subject) };
+        if let Some(name) = gateway_of(id) {
+            let message = format!("`{name}` is a gateway and calls nobody: revoking it would change nothing");
+            return Err(Failure::new(FailureCode::BadRequest, message, "stop the gateway's process instead"));
+        }
+        let ours =
+            id.trust_domain().as_str().strip_suffix(organisation.as_str()).is_some_and(|rest| rest.ends_with('.'));
+        let known = workload_of(&subject, revision).is_some();
+        if !ours || known || self.was_seen(&subject)? {
+            return Ok(subject);
+        }
+        let name = crate::names::caller(id.as_str(), organisation);
+        let known: Vec<String> = revision.workloads().keys().map(ToString::to_string).collect();
+        let hint = match trustdir::nearest(&name, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`countersign what-can` and the map name the workloads there are".to_owned(),
+        };
+        Err(Failure::new(FailureCode::NotFound, format!("there is no workload `{name}`"), hint))
+    }
+
+    /// What the operator should know about a subject that is about to be revoked.
+    fn what_is_known(&self, subject: &Subject, revision: &Revision) -> Result<String, Failure> {
+        let what = match subject {
+            Subject::Spiffe(_) if workload_of(subject, revision).is_some() => return Ok(String::new()),
+            Subject::Spiffe(_) => "the running revision has no such workload",
+            // records name certificates, not their keys
+            Subject::Key(_) => return Ok("no record names a key, so nobody can say whether it was seen".to_owned()),
+            Subject::Serial(_) => "no certificate with this serial number was issued or seen here",
+        };
+        Ok(if self.was_seen(subject)? { String::new() } else { what.to_owned() })
+    }
+
+    /// Whether a live certificate of a subject was issued or seen. What was counted knows most; the latest moments are
+    /// read from the log.
+    fn was_seen(&self, subject: &Subject) -> Result<bool, Failure> {
+        let text = match subject {
+            Subject::Spiffe(id) => id.as_str(),
+            Subject::Serial(serial) => serial,
+            Subject::Key(_) => return Ok(false),
+        };
+        if self.parts.store.knows_certificate(text).map_err(|error| acts::unavailable(&error))? {
+            return Ok(true);
+        }
+        let counted = self.counter.progress().until().micros().saturating_sub(SLACK_MICROS);
+        for item in Cursor::open_since(self.parts.log.dir(), Timestamp::from_micros(counted)).map_err(unreadable)? {
+            let Item::Record(record) = item.map_err(unreadable)? else { continue };
+            let (id, serial) = match &record.view().facts {
+                Facts::Decision(facts::Decision { caller: Caller::Verified(peer), .. }) => {
+                    (peer.spiffe_id, peer.serial)
+                }
+                Facts::Issuance(issuance) if issuance.outcome == Outcome::Allow => {
+                    (issuance.spiffe_id, issuance.serial)
+                }
+                _ => continue,
+            };
+            if id == text || serial == text {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The workload of the running revision that a subject is.
+fn workload_of(subject: &Subject, revision: &Revision) -> Option<WorkloadId> {
+    let Subject::Spiffe(id) = subject else { return None };
+    revision.workloads().values().find(|workload| workload.spiffe_id == *id).map(|workload| workload.id.clone())
+}
+
+/// The name of a gateway; `None` for other identities.
+fn gateway_of(id: &SpiffeId) -> Option<&str> {
+    id.path().strip_prefix("/_gateway/")
+}
+
+fn end(now: Timestamp, seconds: Option<u64>) -> Result<Option<Timestamp>, Failure> {
+    let Some(seconds) = seconds else { return Ok(None) };
+    let most = limits::REVOCATION_TIME.default / 1_000;
+    if (1..=most).contains(&seconds) {
+        return Ok(Some(now.plus_seconds(seconds)));
+    }
+    let hint = format!("from a second up to {} days; leave it out to revoke for good", most / 86_400);
+    Err(Failure::new(FailureCode::BadRequest, format!("a revocation does not last {seconds} seconds"), hint))
+}
+
+fn not_a_subject(error: &SubjectError) -> Failure {
+    let code = match error {
+        SubjectError::Protected(_) => FailureCode::NotAllowed,
+        _ => FailureCode::BadRequest,
+    };
+    Failure::new(code, acts::with_causes(error), error.hint())
+}
+
+fn shown(change: Change) -> Revocation {
+    let Change { revocation, note } = change;
+    Revocation {
+        subject: revocation.subject.to_string(),
+        reason: revocation.reason,
+        operator: revocation.operator,
+        at: revocation.at,
+        until: revocation.until,
+        epoch: revocation.epoch,
+        note,
+    }
+}
+
+#[cfg(test)]
+#[path = "trust_tests.rs"]
+mod tests;

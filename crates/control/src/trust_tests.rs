@@ -1,0 +1,131 @@
+//! Trust taken away and given back.
+
+use api::admin::{FailureCode, Restore, Revoke};
+
+use crate::fixture::{Call, World, request, with};
+
+const STOREFRONT: &str = "spiffe://shop.example.internal/storefront";
+
+fn revoke(subject: &str) -> Revoke {
+    Revoke { subject: subject.to_owned(), reason: "it was stolen".to_owned(), seconds: None }
+}
+
+fn restore(subject: &str) -> Restore {
+    Restore { subject: subject.to_owned(), reason: "found again".to_owned() }
+}
+
+#[test]
+fn who_is_revoked_is_held_against_under_a_new_epoch_until_it_is_lifted() {
+    let mut world = World::new();
+    let signals = std::sync::Arc::clone(&world.control.parts.signals);
+    world.changes.mark_unchanged();
+    let revoked = world.admin().revoke("local", &revoke("shop/storefront")).unwrap();
+    assert_eq!((revoked.subject.as_str(), revoked.epoch, revoked.note.as_str()), (STOREFRONT, 1, ""));
+    let id = types::SpiffeId::parse(STOREFRONT).unwrap();
+    let now = types::Clock::now(&*world.clock);
+    assert!(signals.load().revoked_id(&id, now).is_some() && signals.load().epoch() == 1);
+    assert!(world.changes.has_changed().unwrap());
+    assert_eq!(world.told.acts(), ["signals"]);
+    assert_eq!(world.admin().revocations().unwrap(), [revoked]);
+    let lifted = world.admin().restore("local", &restore(STOREFRONT)).unwrap();
+    assert_eq!((lifted.epoch, lifted.reason.as_str()), (2, "it was stolen"));
+    assert!(signals.load().is_empty() && signals.load().epoch() == 2, "the epoch never goes back");
+    let failure = world.admin().restore("local", &restore(STOREFRONT)).unwrap_err();
+    assert_eq!(failure.code, FailureCode::NotFound);
+    let acts = world.acts();
+    assert_eq!(acts[1], format!("revoke allow {STOREFRONT} by local: it was stolen | epoch 1"));
+    assert_eq!(acts[2], format!("restore allow {STOREFRONT} by local: found again | epoch 2"));
+    assert_eq!(acts.len(), 3, "{acts:?}");
+}
+
+#[test]
+fn a_restart_forgets_nothing_and_the_epoch_goes_on() {
+    let world = World::new();
+    world.admin().revoke("local", &revoke("shop/storefront")).unwrap();
+    world.admin().revoke("local", &revoke("serial:5C:01")).unwrap();
+    world.admin().restore("local", &restore("serial:5c01")).unwrap();
+    let before = world.admin().revocations().unwrap();
+    let world = world.restart();
+    assert_eq!(world.admin().revocations().unwrap(), before);
+    assert_eq!(world.control.parts.signals.load().epoch(), 3);
+    assert_eq!(world.admin().revoke("local", &revoke("serial:01")).unwrap().epoch, 4);
+}
+
+#[test]
+fn what_nobody_has_seen_is_revoked_with_a_note_and_what_was_seen_without() {
+    let world = World::new();
+    world.decide(Call::ALLOWED);
+    assert_eq!(world.admin().revoke("local", &revoke("serial:5c01")).unwrap().note, "");
+    let unseen = world.admin().revoke("local", &revoke("serial:5c02")).unwrap();
+    assert!(unseen.note.starts_with("no certificate with this serial number"), "{unseen:?}");
+    let key = world.admin().revoke("local", &revoke(&format!("key:{}", "ab".repeat(32)))).unwrap();
+    assert!(key.note.contains("no record names a key"), "{key:?}");
+    let foreign = world.admin().revoke("local", &revoke("spiffe://cluster.local/ns/a/sa/b")).unwrap();
+    assert_eq!(foreign.note, "the running revision has no such workload");
+    // one that was removed from the revision and still holds a certificate
+    world.decide(Call { caller: "spiffe://shop.example.internal/gone", serial: "5c09", ..Call::ALLOWED });
+    assert_eq!(world.admin().revoke("local", &revoke("shop/gone")).unwrap().note, "");
+}
+
+#[test]
+fn what_cannot_be_revoked_is_refused_in_words() {
+    let world = World::new();
+    let code = |request: &Revoke| world.admin().revoke("local", request).unwrap_err();
+    let unknown = code(&revoke("shop/storefrnt"));
+    assert_eq!((unknown.code, unknown.hint.as_str()), (FailureCode::NotFound, "did you mean `shop/storefront`?"));
+    for protected in ["operator:local", "spiffe://system.example.internal/control/x"] {
+        assert_eq!(code(&revoke(protected)).code, FailureCode::NotAllowed, "{protected}");
+    }
+    for wrong in ["", "storefront", "user:corp/anna", "serial:xyz", "key:12", "spiffe://shop.example.internal"] {
+        assert_eq!(code(&revoke(wrong)).code, FailureCode::BadRequest, "{wrong}");
+    }
+    let gateway = code(&revoke("spiffe://shop.example.internal/_gateway/local"));
+    assert!(gateway.message.contains("is a gateway"), "{gateway:?}");
+    assert_eq!(code(&Revoke { reason: "  ".to_owned(), ..revoke("shop/storefront") }).code, FailureCode::BadRequest);
+    for seconds in [0, 400 * 86_400, u64::MAX] {
+        let request = Revoke { seconds: Some(seconds), ..revoke("shop/storefront") };
+        assert_eq!(code(&request).code, FailureCode::BadRequest, "{seconds}");
+    }
+    assert_eq!(world.admin().revoke("anna", &revoke("shop/storefront")).unwrap_err().code, FailureCode::NotAllowed);
+    assert_eq!(world.admin().revocations().unwrap(), []);
+    assert_eq!(world.control.parts.signals.load().epoch(), 0);
+    let acts = world.acts();
+    assert_eq!(acts.len(), 2, "{acts:?}");
+    assert!(acts[1].starts_with(&format!("revoke deny {STOREFRONT} by anna")), "{acts:?}");
+}
+
+#[test]
+fn a_revocation_for_a_time_ends_by_itself_and_a_second_one_replaces_it() {
+    let world = World::new();
+    let hour = Revoke { seconds: Some(3_600), ..revoke("shop/storefront") };
+    world.admin().revoke("local", &hour).unwrap();
+    world.clock.advance(3_599);
+    assert_eq!(world.admin().revocations().unwrap().len(), 1);
+    world.clock.advance(1);
+    assert_eq!(world.admin().revocations().unwrap(), []);
+    assert_eq!(world.admin().restore("local", &restore("shop/storefront")).unwrap_err().code, FailureCode::NotFound);
+    world.admin().revoke("local", &hour).unwrap();
+    let shorter = Revoke { seconds: Some(60), ..revoke("shop/storefront") };
+    let second = world.admin().revoke("local", &shorter).unwrap();
+    assert_eq!((second.epoch, world.admin().revocations().unwrap()), (3, vec![second]));
+}
+
+#[test]
+fn whoever_may_not_give_trust_back_may_not_shorten_a_revocation_either() {
+    let world = World::new();
+    let forbid =
+        "@id(\"nobody-restores\") @reason(\"a test\") forbid (principal, action == Action::\"restore\", resource);";
+    let files = with("admin.cedar", |text| format!("{text}\n{forbid}\n"));
+    world.admin().publish("local", &request(&files)).unwrap();
+    let for_seconds = |seconds| Revoke { seconds, ..revoke("shop/storefront") };
+    world.admin().revoke("local", &for_seconds(Some(60))).unwrap();
+    world.admin().revoke("local", &for_seconds(Some(3_600))).unwrap();
+    world.admin().revoke("local", &for_seconds(None)).unwrap();
+    for shorter in [1, 3_600] {
+        let failure = world.admin().revoke("local", &for_seconds(Some(shorter))).unwrap_err();
+        assert_eq!(failure.code, FailureCode::NotAllowed, "{failure:?}");
+    }
+    assert_eq!(world.admin().revocations().unwrap()[0].until, None);
+    let last = world.acts().pop().unwrap();
+    assert!(last.starts_with(&format!("restore deny {STOREFRONT} by local")), "{last}");
+}

@@ -1,0 +1,301 @@
+//! One proxy with its log, an issuer that signs whatever is asked, and the handles by which control would change things.
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use api::issuance::{Answer, Bundles, Issuance, IssueError, Svid};
+use arc_swap::ArcSwap;
+use countersign_proxy::{Config, Listener, Parts, Running, Stats, start};
+use record::{Cursor, Item, Log, LogConfig};
+use serde_json::Value;
+use signal::{Revocation, State, Subject};
+use tempfile::TempDir;
+use testkit::{Authority, Leaf, LeafPlan, RealClock};
+use tokio::{sync::watch, time::Instant};
+use trustdir::{MemoryFiles, Revision, load};
+use types::{Clock as _, Label, Selectors, SpiffeId, Timestamp, TrustDomain};
+
+use crate::upstream::Upstream;
+
+pub const LEDGER: &str = "ledger.acme.internal";
+pub const PEOPLE: &str = "people.acme.internal";
+pub const CREWS: &str = "crews.acme.internal";
+pub const PAYMENTS: &str = "spiffe://finance.acme.internal/payments";
+pub const TREASURY: &str = "spiffe://finance.acme.internal/treasury";
+
+const ORGANISATION: &str = "organisation: acme.internal\nrisk_unknown: 50\n";
+const ROUTES: &str =
+    "\"GET /stream\": {}, \"GET /flood\": {}, \"GET /slow\": {}, \"GET /items\": {}, \"POST /upload\": {}";
+
+/// What a trust directory shall say.
+#[derive(Clone)]
+pub struct Rules {
+    /// Added to the finance domain, such as `mode: observe`.
+    pub finance: &'static str,
+    /// The routes of the ledger.
+    pub routes: String,
+    /// Added to the finance domain's policies.
+    pub forbids: &'static str,
+    /// Whether there is a third domain.
+    pub crews: bool,
+    /// Whether the host of the ledger has moved to hr.
+    pub moved: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { finance: "", routes: ROUTES.to_owned(), forbids: "", crews: false, moved: false }
+    }
+}
+
+fn domain(name: &str, more: &str, service: &str, routes: &str, upstream: SocketAddr) -> String {
+    format!(
+        "domain: {name}\n{more}\nservices:\n  {service}:\n    hosts: [{service}.acme.internal]\n    upstream: {{ urls: \
+         [\"http://{upstream}\"] }}\n    limits: {{ first_byte: 30s, idle: 60s, body: 64MiB }}\n    routes: {{ {routes} \
+         }}\nworkloads:\n  payments: {{ attest: {{ any: [ {{ unix: {{ uid: 1 }} }} ] }} }}\n  treasury: {{ attest: {{ any: [ {{ unix: {{ uid: 2 }} }} ] }} }}\n"
+    )
+}
+
+impl Rules {
+    fn revision(&self, upstream: SocketAddr) -> Arc<Revision> {
+        let mut files = MemoryFiles::default();
+        let permit = |id: &str, domain: &str| {
+            format!("@id(\"{id}\") @reason(\"a test\") permit (principal, action, resource in Domain::\"{domain}\");\n")
+        };
+        files.insert("countersign.yaml", ORGANISATION);
+        let mut ledger = domain("finance", self.finance, "ledger", &self.routes, upstream);
+        let mut people = domain("hr", "", "people", ROUTES, upstream);
+        if self.moved {
+            ledger = ledger.replace(LEDGER, "books.acme.internal");
+            people = people.replace(PEOPLE, LEDGER);
+        }
+        files.insert("domains/finance/domain.yaml", ledger);
+        files.insert("domains/finance/policies/a.cedar", permit("all-of-finance", "finance") + self.forbids);
+        files.insert("domains/hr/domain.yaml", people);
+        files.insert("domains/hr/policies/a.cedar", permit("all-of-hr", "hr"));
+        if self.crews {
+            files.insert("domains/crews/domain.yaml", domain("crews", "", "crews", ROUTES, upstream));
+            files.insert("domains/crews/policies/a.cedar", permit("all-of-crews", "crews"));
+        }
+        let loaded = load(&files);
+        loaded.revision.unwrap_or_else(|| panic!("{:#?}", loaded.problems))
+    }
+}
+
+/// Signs for every domain that a revision has.
+struct Signer {
+    authorities: BTreeMap<String, Authority>,
+    revision: Arc<ArcSwap<Revision>>,
+    changes: watch::Receiver<u64>,
+    serial: AtomicU64,
+}
+
+impl Signer {
+    fn gateway(&self, domain: &Label, name: &Label, csr: &[u8]) -> Svid {
+        let now = RealClock.now();
+        let spiffe_id = SpiffeId::parse(&format!("spiffe://{domain}.acme.internal/_gateway/{name}")).unwrap();
+        let hosts = self.revision.load().hosts_of(domain);
+        let plan = LeafPlan {
+            dns: hosts.iter().map(ToString::to_string).collect(),
+            serial: self.serial.fetch_add(1, Ordering::Relaxed).to_be_bytes().to_vec(),
+            ..LeafPlan::svid(spiffe_id.as_str(), now)
+        };
+        let chain_der = self.authorities[domain.as_str()].issue_for(&plan, csr);
+        let (not_before, not_after) = (plan.not_before, plan.not_after);
+        Svid { spiffe_id, chain_der, not_before, not_after, serial: "01".to_owned() }
+    }
+}
+
+impl Issuance for Signer {
+    fn entitled<'a>(&'a self, _: &'a Selectors) -> Answer<'a, Vec<SpiffeId>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn mint_workload<'a>(&'a self, _: &'a Selectors, _: &'a SpiffeId, _: &'a [u8]) -> Answer<'a, Svid> {
+        Box::pin(async { Err(IssueError::NotEntitled("a test".to_owned())) })
+    }
+
+    fn mint_gateway<'a>(&'a self, domain: &'a Label, name: &'a Label, csr: &'a [u8]) -> Answer<'a, Svid> {
+        Box::pin(async { Ok(self.gateway(domain, name, csr)) })
+    }
+
+    fn bundles(&self) -> Bundles {
+        let root = |(name, authority): (&String, &Authority)| {
+            (TrustDomain::parse(&format!("{name}.acme.internal")).unwrap(), vec![authority.der().to_vec()])
+        };
+        Bundles { generation: 1, roots: self.authorities.iter().map(root).collect() }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+}
+
+/// Everything together.
+pub struct Site {
+    pub upstream: Upstream,
+    pub stats: Arc<Stats>,
+    /// Where TLS is spoken, by all domains.
+    pub address: SocketAddr,
+    /// Where it is not.
+    pub plain: SocketAddr,
+    /// Where TLS is spoken, by finance only.
+    pub narrow: SocketAddr,
+    revision: Arc<ArcSwap<Revision>>,
+    signals: Arc<ArcSwap<State>>,
+    changes: watch::Sender<u64>,
+    signer: Arc<Signer>,
+    dir: TempDir,
+    _issued: watch::Sender<u64>,
+    _log: Log,
+    _running: Running,
+}
+
+impl Site {
+    /// Starts with these rules.
+    pub async fn start(rules: &Rules, workers: usize) -> Self {
+        let upstream = Upstream::start().await;
+        let revision = Arc::new(ArcSwap::new(rules.revision(upstream.address)));
+        let signals = Arc::new(ArcSwap::from_pointee(State::default()));
+        let dir = tempfile::tempdir().unwrap();
+        let log = LogConfig::new(dir.path(), Label::parse("node").unwrap());
+        let log = Log::open(log, Arc::new(RealClock)).unwrap();
+        let (issued, issued_changes) = watch::channel(0);
+        let authority = |name: &str| Authority::of(&format!("{name}.acme.internal"), RealClock.now());
+        let signer = Arc::new(Signer {
+            authorities: ["finance", "hr", "crews"].map(|name| (name.to_owned(), authority(name))).into(),
+            revision: Arc::clone(&revision),
+            changes: issued_changes,
+            serial: AtomicU64::new(1),
+        });
+        let (changes, changed) = watch::channel(0);
+        let stats = Arc::new(Stats::new());
+        let (gateway, address) = listener("gateway", false);
+        let (old, plain) = listener("old", true);
+        let (mut counter, narrow) = listener("narrow", false);
+        counter.domains = Some(vec![Label::parse("finance").unwrap()]);
+        let config = Config { node: Label::parse("node").unwrap(), workers, listeners: vec![gateway, old, counter] };
+        let issuance: Arc<dyn Issuance> = signer.clone();
+        let parts = Parts {
+            revision: Arc::clone(&revision),
+            signals: Arc::clone(&signals),
+            changes: changed,
+            stats: Arc::clone(&stats),
+            log: &log,
+            issuance,
+            clock: Arc::new(RealClock),
+        };
+        let running = start(config, parts).await.unwrap();
+        Self {
+            upstream,
+            stats,
+            address,
+            plain,
+            narrow,
+            revision,
+            signals,
+            changes,
+            signer,
+            dir,
+            _issued: issued,
+            _log: log,
+            _running: running,
+        }
+    }
+
+    /// Makes other rules current; gives the revision as records name it.
+    pub fn publish(&self, rules: &Rules) -> String {
+        let revision = rules.revision(self.upstream.address);
+        let id = revision.id().to_string();
+        self.revision.store(revision);
+        self.changes.send_modify(|change| *change += 1);
+        id
+    }
+
+    /// Revokes exactly these, and gives when it was told.
+    pub fn revoke(&self, epoch: u64, subjects: &[&str], until: Option<Timestamp>) -> Instant {
+        let organisation = TrustDomain::parse("acme.internal").unwrap();
+        let revocations = subjects.iter().map(|subject| Revocation {
+            subject: Subject::parse(subject, &organisation).unwrap(),
+            reason: "its laptop was stolen".to_owned(),
+            operator: "local".to_owned(),
+            at: RealClock.now(),
+            until,
+            epoch,
+        });
+        self.signals.store(Arc::new(State::new(epoch, revocations)));
+        let at = Instant::now();
+        self.changes.send_modify(|change| *change += 1);
+        at
+    }
+
+    /// The revision in force.
+    pub fn revision(&self) -> String {
+        self.revision.load().id().to_string()
+    }
+
+    /// A certificate for a SPIFFE ID.
+    pub fn identity(&self, id: &str) -> Leaf {
+        let domain = SpiffeId::parse(id).unwrap().trust_domain().to_string();
+        let name = domain.split('.').next().unwrap();
+        self.signer.authorities[name].issue(&LeafPlan::svid(id, RealClock.now()))
+    }
+
+    /// The roots to which the gateway's certificates lead.
+    pub fn roots(&self) -> Vec<Vec<u8>> {
+        self.signer.authorities.values().map(|authority| authority.der().to_vec()).collect()
+    }
+
+    /// The first record that fits, waited for.
+    pub async fn record(&self, fits: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + Duration::from_secs(10);
+        let mut cursor = Cursor::open(self.dir.path()).unwrap();
+        loop {
+            for item in &mut cursor {
+                let Ok(Item::Record(record)) = item else { panic!("{item:?}") };
+                let value = serde_json::to_value(record.view()).unwrap();
+                if fits(&value) {
+                    return value;
+                }
+            }
+            assert!(Instant::now() < end, "no such record");
+            // tidy: asks again until the record is there
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            cursor.poll().unwrap();
+        }
+    }
+
+    /// The completion of a decision.
+    pub async fn completion(&self, id: &str) -> Value {
+        self.record(|record| record["kind"] == "completion" && record["id"] == id).await
+    }
+
+    /// A decision.
+    pub async fn decision(&self, id: &str) -> Value {
+        self.record(|record| record["kind"] == "decision" && record["id"] == id).await
+    }
+}
+
+fn listener(name: &str, plaintext: bool) -> (Listener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    (Listener { name: Label::parse(name).unwrap(), listener, domains: None, plaintext }, address)
+}
+
+/// Waits until something is so.
+pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !so() {
+        assert!(Instant::now() < end, "{what} did not come");
+        // tidy: asks again until it is so
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
