@@ -17,7 +17,7 @@ usage: cargo xtask <command>
   ci [--install]       everything that must hold before a change lands; --install first installs what is missing
   tidy [--write]       the checks that need no build; --write regenerates docs/limits.md and docs/reasons.md
   gen [--check]        the Workload API's code from its protocol file (add `--features gen`: see CONTRIBUTING.md)
-  soak [--rounds N]    the kill -9 test under load, N rounds (default 200)
+  soak [--rounds N]    kills, publications, revocations and streams under load, N rounds (default 200)
 
 exit codes: 0 yes, 1 a check failed, 2 could not be done, 64 wrong usage";
 

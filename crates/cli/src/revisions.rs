@@ -42,16 +42,26 @@ pub fn run(args: &args::Revisions, env: &Env) -> Outcome {
 pub fn rollback(args: args::Rollback, env: &Env) -> Outcome {
     let data = paths::running(env, args.target.data.as_deref())?;
     let request = Rollback { revision: args.revision, why: args.why };
-    let published = tasks::block_on(AdminClient::new(&data).rollback(&request))??;
+    let client = AdminClient::new(&data);
+    let before = tasks::block_on(client.status())??.revision;
+    let published = tasks::block_on(client.rollback(&request))??;
     let (palette, mut out) = (Palette::stdout(env), io::stdout().lock());
     if args.json {
         json::line(&mut out, &published)?;
     } else {
-        let revision = palette.paint(Tone::Strong, short(&published.revision));
-        writeln!(out, "revision {revision} is current again: publication {}", published.number)?;
-        show_changes(&mut out, &published, usize::MAX)?;
+        show_rollback(&mut out, palette, &published, &before)?;
     }
     Ok(Exit::Yes)
+}
+
+/// Going back to what is current goes nowhere, and says so.
+fn show_rollback(out: &mut impl Write, palette: Palette, published: &Publication, before: &str) -> io::Result<()> {
+    let revision = palette.paint(Tone::Strong, short(&published.revision));
+    if published.revision == before {
+        return writeln!(out, "revision {revision} is current already; nothing was rolled back");
+    }
+    writeln!(out, "revision {revision} is current again: publication {}", published.number)?;
+    show_changes(out, published, usize::MAX)
 }
 
 fn show(
@@ -122,6 +132,22 @@ mod tests {
             changes: changes.iter().map(ToString::to_string).collect(),
             current: number == 2,
         }
+    }
+
+    #[test]
+    fn a_rollback_to_what_is_current_says_that_nothing_happened() {
+        let back = publication(3, PublicationKind::Rollback, "", &["policy finance/freeze removed"]);
+        let shown = |before: &str| {
+            let mut out = Vec::new();
+            show_rollback(&mut out, Palette::plain(), &back, before).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown(&back.revision), "revision 3f9c21e is current already; nothing was rolled back\n");
+        let other = "2f9c21e".repeat(8);
+        assert_eq!(
+            shown(&other),
+            "revision 3f9c21e is current again: publication 3\n     policy finance/freeze removed\n"
+        );
     }
 
     #[test]

@@ -231,7 +231,7 @@ impl Counting {
                 caller: self.caller(&decision.caller),
                 service: decision.service.to_owned(),
                 method: decision.method.to_owned(),
-                template: decision.template.to_owned(),
+                template: template(decision, &reason).to_owned(),
                 answer,
                 check,
                 reason,
@@ -271,6 +271,13 @@ impl Counting {
 /// The minute of a moment, counted from 1970.
 pub fn minute_of(at: Timestamp) -> u64 {
     at.seconds() / 60
+}
+
+/// The route that a decision is counted under. What is unlisted is judged as `*` where it is not refused; both are counted
+/// as that, so that what would be refused can be compared with what is.
+fn template<'a>(decision: &facts::Decision<'a>, reason: &str) -> &'a str {
+    let unlisted = reason == Reason::RouteUnlisted.code() && !decision.service.is_empty();
+    if unlisted { "*" } else { decision.template }
 }
 
 /// What a decision is counted under: nothing against an allow, the check that refused a denial, and each check in shadow

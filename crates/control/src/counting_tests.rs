@@ -86,6 +86,23 @@ fn each_answer_is_counted_under_the_check_that_gave_it() {
 }
 
 #[test]
+fn an_unlisted_route_is_counted_alike_whether_it_is_refused_or_would_be() {
+    let world = World::new();
+    let unlisted =
+        Call { template: "*", noted: &[("routes.unlisted", Mode::Shadow, "route.unlisted")], ..Call::ALLOWED };
+    let refused =
+        Call { template: "", outcome: Outcome::Deny, reason: "route.unlisted", determining: &[], ..Call::ALLOWED };
+    world.decide(unlisted);
+    world.decide(refused);
+    let counts = all(&world);
+    let route = |one: &Count| {
+        (one.caller.clone(), one.service.clone(), one.method.clone(), one.template.clone(), one.check.clone())
+    };
+    assert_eq!((counts.len(), counts[0].template.as_str()), (2, "*"), "{counts:?}");
+    assert_eq!(route(&counts[0]), route(&counts[1]));
+}
+
+#[test]
 fn minutes_have_no_gaps_and_at_most_a_day() {
     let world = World::new();
     world.decide(Call::ALLOWED);

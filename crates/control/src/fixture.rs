@@ -282,6 +282,7 @@ pub struct Call {
     pub caller: &'static str,
     pub serial: &'static str,
     pub listener: &'static str,
+    pub template: &'static str,
     pub outcome: Outcome,
     pub reason: &'static str,
     pub determining: &'static [&'static str],
@@ -293,6 +294,7 @@ impl Call {
         caller: "spiffe://shop.example.internal/storefront",
         serial: "5c01",
         listener: "gateway",
+        template: "/orders",
         outcome: Outcome::Allow,
         reason: "",
         determining: &["shop/storefront-reads"],
@@ -307,7 +309,7 @@ struct Made {
 
 impl Recordable for Made {
     fn facts(&self) -> Facts<'_> {
-        let Call { caller, serial, listener, outcome, reason, determining, noted } = self.call;
+        let Call { caller, serial, listener, template, outcome, reason, determining, noted } = self.call;
         let peer = Peer {
             spiffe_id: caller,
             serial,
@@ -330,7 +332,7 @@ impl Recordable for Made {
             host: "orders.example.internal",
             service: "shop/orders",
             method: "GET",
-            template: "/orders",
+            template,
             risk: Some(50),
             determining: determining.to_vec(),
             noted: noted.iter().map(|(check, mode, reason)| Noted { check, mode: *mode, reason, policy: "" }).collect(),

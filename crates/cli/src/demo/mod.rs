@@ -4,7 +4,11 @@ mod folder;
 mod live;
 mod show;
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::acme::callers::{Callers, Setting};
 use crate::acme::catalogue::PROBED;
@@ -75,6 +79,7 @@ async fn services(folder: &Folder) -> Result<(Services, Ports), Failed> {
         let own =
             std::env::current_exe().map_err(|error| Failed::new(format!("this program cannot be found: {error}")))?;
         acme::install(&data, &own).map_err(|error| Failed::new(crate::term::causes(&error)))?;
+        let _turn = turn(&own);
         let mut left = CHOICES;
         loop {
             left = left.saturating_sub(1);
@@ -89,6 +94,15 @@ async fn services(folder: &Folder) -> Result<(Services, Ports), Failed> {
     };
     let started = tokio::task::spawn_blocking(start).await;
     started.unwrap_or_else(|error| Err(Failed::new(format!("starting the services failed: {error}"))))
+}
+
+/// Demos that start together choose their ports one after the other: each holds a lock on the program's own file from
+/// the choice of its ports until its services have them. Without the lock (a file system that has none) a port that is
+/// taken in between is chosen anew.
+fn turn(program: &Path) -> Option<File> {
+    let file = File::open(program).ok()?;
+    flock(&file, FlockOperation::LockExclusive).ok()?;
+    Some(file)
 }
 
 fn not_started(error: &SpawnError) -> Failed {

@@ -60,7 +60,9 @@ async fn until_stopped(system: &System, signals: &mut Signals) {
             }
             Err(failed) => {
                 let why = failed.message.unwrap_or_default();
-                tracing::error!(why, "the trust directory was read again and not published; what ran goes on");
+                // which file and line; several of them in one line, as logs are read
+                let details = failed.hint.unwrap_or_default().replace('\n', "; ");
+                tracing::error!(why, details, "the trust directory was read again and not published; what ran goes on");
             }
         }
         manager::ready(&words(system));

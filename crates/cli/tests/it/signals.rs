@@ -73,6 +73,8 @@ fn a_hangup_publishes_what_the_directory_holds_now_or_says_why_not() {
     place.write(policy, "permit (principal, action, resource);");
     up.signal("HUP");
     eventually("it says why not", || up.errors().contains("what ran goes on"));
+    let told = up.errors();
+    assert!(told.contains("domains/shop/policies/orders.cedar:1:1"), "which file and line: {told}");
     assert_eq!(published(&place).len(), 2);
     assert_eq!(place.run(&["call", "--as", "shop/storefront", "GET", ORDERS]).code, 0, "what ran goes on");
     assert!(up.stop().success());

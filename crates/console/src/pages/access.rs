@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use api::admin::{Access, AccessResult, Failure, MapDomain};
+use api::admin::{Access, AccessResult, Failure, MapDomain, Revocation};
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
@@ -30,6 +30,10 @@ struct AccessPage {
     /// Why there is no answer: message and hint.
     failure: Option<Failure>,
     lines: Vec<Line>,
+    /// Callers among them whose trust is taken away: what policies say of them is not what they get.
+    revoked: BTreeSet<String>,
+    /// Whether nothing was asked yet.
+    is_blank: bool,
     /// Every route and every caller, to choose from.
     routes: BTreeSet<String>,
     callers: BTreeSet<String>,
@@ -47,10 +51,10 @@ struct Line {
 }
 
 pub(crate) async fn show(visitor: Visitor, State(console): State<Console>, Query(asked): Query<Asked>) -> Response {
-    console.show(visitor.at("access"), move |ask, frame| Ok(page(ask, frame, asked))).await
+    console.show(visitor.at("access"), move |ask, frame| page(ask, frame, asked)).await
 }
 
-fn page(ask: &Ask<'_>, frame: Frame, asked: Asked) -> AccessPage {
+fn page(ask: &Ask<'_>, frame: Frame, asked: Asked) -> Result<AccessPage, Failure> {
     let (route, caller) = (asked.route.trim(), asked.caller.trim());
     let answer = match (route, caller) {
         ("", "") => None,
@@ -74,7 +78,17 @@ fn page(ask: &Ask<'_>, frame: Frame, asked: Asked) -> AccessPage {
     found.sort_by(|a, b| (a.result, &a.caller, &a.route).cmp(&(b.result, &b.caller, &b.route)));
     let (routes, callers) = choices(&ask.admin.map());
     let lines = found.iter().map(line).collect();
-    AccessPage { frame, sentence, asked, failure, lines, routes, callers }
+    let revoked = revoked(&found, &ask.admin.revocations()?, &frame.organisation);
+    let is_blank = route.is_empty() && caller.is_empty();
+    Ok(AccessPage { frame, sentence, asked, failure, lines, revoked, is_blank, routes, callers })
+}
+
+fn revoked(found: &[Access], revocations: &[Revocation], organisation: &str) -> BTreeSet<String> {
+    let is_revoked = |caller: &str| {
+        let full = caller.split_once('/').map(|(domain, name)| format!("spiffe://{domain}.{organisation}/{name}"));
+        full.is_some_and(|full| revocations.iter().any(|one| one.subject == full))
+    };
+    found.iter().filter(|access| is_revoked(&access.caller)).map(|access| access.caller.clone()).collect()
 }
 
 /// The answer in one sentence.

@@ -1,6 +1,6 @@
 //! What the pages say, and that nothing from outside becomes markup.
 
-use api::admin::{Admin, Answer as Given, DecisionQuery, Entry};
+use api::admin::{Admin, Answer as Given, DecisionQuery, Entry, Revoke};
 
 use crate::client::Site;
 use crate::double::{HOSTILE, World};
@@ -112,6 +112,26 @@ async fn empty_pages_say_what_to_do_next() {
         let page = site.get(path, &cookie).await;
         assert!(page.status == 200 && page.body.contains(words), "{path}: {words}");
     }
+}
+
+#[tokio::test]
+async fn a_revoked_caller_is_named_beside_what_policies_say() {
+    let site = Site::start(World::Acme).await;
+    let cookie = site.log_in().await;
+    let words = "platform/ci: whatever policies say, every call of it is refused.";
+    let path = "/access?caller=platform%2Fci";
+    assert!(!site.get(path, &cookie).await.body.contains(words));
+    let request =
+        Revoke { subject: "spiffe://platform.acme.internal/ci".into(), reason: "taken over".into(), seconds: None };
+    site.double.revoke("local", &request).unwrap();
+    assert!(site.get(path, &cookie).await.body.contains(words));
+}
+
+#[tokio::test]
+async fn a_listener_without_tls_is_called_insecure() {
+    let site = Site::start(World::Acme).await;
+    let page = site.get("/health", &site.log_in().await).await;
+    assert_eq!(page.body.matches("insecure_plaintext: no TLS").count(), 1);
 }
 
 #[tokio::test]

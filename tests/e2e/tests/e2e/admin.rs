@@ -375,14 +375,9 @@ fn compared(site: &Site) -> (BTreeMap<String, u64>, BTreeMap<String, u64>) {
     let counts = site.json(&["decisions", "--counts", "--since", "1d", "--json"]);
     let key = |one: &Value, answer: &str| {
         let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
-        format!(
-            "{answer} {} {} {} {} {}",
-            text("caller"),
-            text("service"),
-            text("method"),
-            text("template"),
-            text("reason")
-        )
+        // counts name an unlisted route of a known service `*`, refused or not; the record of a refusal names none
+        let template = if text("reason") == "route.unlisted" { "*".to_owned() } else { text("template") };
+        format!("{answer} {} {} {} {template} {}", text("caller"), text("service"), text("method"), text("reason"))
     };
     let mut counted = BTreeMap::new();
     for one in &counts {

@@ -5,6 +5,7 @@
 
 mod admin;
 mod allow;
+mod browser;
 mod faults;
 mod headers;
 mod identity;

@@ -18,15 +18,15 @@ const ALL_TESTS: &str = "cargo xtask ci";
 /// The command that builds the program before it runs it.
 const FROM_SOURCE: &str = "cargo run --release -- demo";
 /// The program as documents name it, once it is built.
-const BUILT: &str = "target/release/countersign";
+pub(super) const BUILT: &str = "target/release/countersign";
 
 /// A cold build on a small machine.
 const BUILDING: Duration = Duration::from_secs(45 * 60);
 /// Any other command.
-const RUNNING: Duration = Duration::from_secs(60);
+pub(super) const RUNNING: Duration = Duration::from_secs(60);
 
 /// Waits until a demo has printed its calls and answers.
-fn is_up(demo: &mut Process, state: &Path) {
+pub(super) fn is_up(demo: &mut Process, state: &Path) {
     let socket = state.join("countersign/demo/admin.sock");
     wait_within(BUILDING, "the demo to be up", || {
         assert!(demo.ended().is_none(), "the demo ended:\n{}{}", demo.stdout(), demo.stderr());
@@ -75,7 +75,7 @@ fn run(document: &str, folder: &Path, from_source: &str) {
 }
 
 /// A folder in which the program under test is found where documents name it.
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     let folder = tempfile::Builder::new().prefix("cs-").tempdir().unwrap();
     fs::create_dir_all(folder.path().join("target/release")).unwrap();
     symlink(countersign(), folder.path().join(BUILT)).unwrap();

@@ -312,12 +312,20 @@ impl Admin for Double {
             started: Self::before(self.clock.now(), 12_000),
             revision: if self.world == World::Empty { "0".repeat(64) } else { "3f9c21e3".repeat(8) },
             counts: Counts { domains: 4, services: 9, routes: 45, workloads: 22, policies: 27 },
-            listeners: vec![ListenerStatus {
-                name: "gateway".into(),
-                address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
-                plaintext: false,
-                domains: ["finance", "hr", "internal-tools", "platform"].map(str::to_owned).to_vec(),
-            }],
+            listeners: vec![
+                ListenerStatus {
+                    name: "gateway".into(),
+                    address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+                    plaintext: false,
+                    domains: ["finance", "hr", "internal-tools", "platform"].map(str::to_owned).to_vec(),
+                },
+                ListenerStatus {
+                    name: "old".into(),
+                    address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+                    plaintext: true,
+                    domains: vec!["internal-tools".to_owned()],
+                },
+            ],
             hosts: BTreeMap::new(),
             paths: BTreeMap::new(),
             data: "/var/lib/countersign/acme.internal".into(),

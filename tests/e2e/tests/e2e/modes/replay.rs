@@ -155,9 +155,7 @@ fn play(site: &Site, calls: &[Call]) -> Vec<String> {
 /// A route as both sides name it. What is unlisted is judged as `*` of its service, and refused before there is a route.
 fn route(one: &Value) -> Route {
     let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
-    let template = text("template").replace('*', "");
-    let service = if template.is_empty() { String::new() } else { text("service") };
-    (text("caller"), service, text("method"), template)
+    (text("caller"), text("service"), text("method"), text("template").replace('*', ""))
 }
 
 /// What `decisions --counts` says of one answer, by route and check.
