@@ -26,7 +26,7 @@ impl Store {
     /// Keeps a new link; those that are over are forgotten. It is recorded before it is kept.
     ///
     /// # Errors
-    /// See [`NotDone`].
+    /// See `NotDone`.
     pub fn add_link<E>(
         &self,
         hash: SecretHash,
@@ -47,7 +47,7 @@ impl Store {
     /// is recorded.
     ///
     /// # Errors
-    /// See [`NotDone`].
+    /// See `NotDone`.
     pub fn log_in<E>(
         &self,
         link: SecretHash,

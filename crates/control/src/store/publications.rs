@@ -35,7 +35,7 @@ impl Store {
     /// Makes a revision current. It is recorded before it is kept.
     ///
     /// # Errors
-    /// See [`NotDone`].
+    /// See `NotDone`.
     pub fn publish<E>(
         &self,
         new: &NewPublication<'_>,

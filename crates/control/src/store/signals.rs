@@ -22,7 +22,7 @@ impl Store {
     /// is recorded before it is kept.
     ///
     /// # Errors
-    /// See [`NotDone`].
+    /// See `NotDone`.
     pub fn revoke<E>(
         &self,
         revocation: &Revocation,
@@ -67,7 +67,7 @@ impl Store {
     /// Lifts a revocation, under the next epoch. `None` where there is none; then nothing is recorded.
     ///
     /// # Errors
-    /// See [`NotDone`].
+    /// See `NotDone`.
     pub fn restore<E>(
         &self,
         subject: &Subject,
