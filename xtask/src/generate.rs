@@ -1,4 +1,4 @@
-//! `cargo xtask gen`: crates/api/src/workload.rs from crates/api/proto/workload.proto, without protoc and without a
+//! `cargo xtask gen`: the code of crates/api/src from the protocol files of crates/api/proto, without protoc and without a
 //! build script in the product.
 
 #[cfg(feature = "gen")]
@@ -23,36 +23,49 @@ mod with_compiler {
     use crate::Outcome;
     use crate::workspace::root;
 
-    const PROTO: &str = "crates/api/proto/workload.proto";
-    const OUTPUT: &str = "crates/api/src/workload.rs";
+    /// Each protocol file and the code that it gives.
+    const FILES: &[(&str, &str)] = &[
+        ("crates/api/proto/workload.proto", "crates/api/src/workload.rs"),
+        ("crates/api/proto/wire.proto", "crates/api/src/wire.rs"),
+    ];
 
     /// Messages that hold keys or tokens. `redact.rs` writes what they show of themselves.
-    const SECRET: &[&str] = &["X509SVID", "JWTSVID", "ValidateJWTSVIDRequest"];
+    const SECRET: &[&str] = &["X509SVID", "JWTSVID", "ValidateJWTSVIDRequest", "JoinRequest"];
 
     /// Generates, or compares what stands with what would be generated.
     pub fn run(check: bool) -> Result<Outcome> {
         let root = root()?;
-        let code = generate(&root)?;
-        let path = root.join(OUTPUT);
+        let mut outcome = Outcome::Passed;
+        for (proto, output) in FILES {
+            if one(&root, proto, output, check)? != Outcome::Passed {
+                outcome = Outcome::Failed;
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn one(root: &Path, proto: &str, output: &str, check: bool) -> Result<Outcome> {
+        let code = generate(root, proto)?;
+        let path = root.join(output);
         let standing = fs::read_to_string(&path).unwrap_or_default();
         if standing == code {
-            println!("{OUTPUT} is as {PROTO} says");
+            println!("{output} is as {proto} says");
             return Ok(Outcome::Passed);
         }
         if check {
-            eprintln!("error: {OUTPUT} is not what {PROTO} generates");
+            eprintln!("error: {output} is not what {proto} generates");
             eprintln!("  do:  cargo run --package xtask --features gen -- gen");
             return Ok(Outcome::Failed);
         }
         fs::write(&path, code).with_context(|| format!("cannot write `{}`", path.display()))?;
-        println!("{OUTPUT} written");
+        println!("{output} written");
         Ok(Outcome::Passed)
     }
 
-    fn generate(root: &Path) -> Result<String> {
-        let folder = root.join(PROTO).parent().map(Path::to_path_buf).context("the protocol file has no folder")?;
+    fn generate(root: &Path, proto: &str) -> Result<String> {
+        let folder = root.join(proto).parent().map(Path::to_path_buf).context("the protocol file has no folder")?;
         let descriptors =
-            protox::compile([root.join(PROTO)], [folder]).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+            protox::compile([root.join(proto)], [folder]).map_err(|error| anyhow::anyhow!("{error:?}"))?;
         let into = scratch(root)?;
         tonic_prost_build::configure()
             .build_client(true)

@@ -12,14 +12,18 @@ use types::facts::{Outcome, Protocol};
 use types::{DecisionId, Mode, Timestamp};
 
 mod access;
+mod approval;
 mod change;
 mod counts;
+mod fleet;
 mod operation;
 mod trust;
 
 pub use access::{Access, AccessResult, Clause, MapDomain, MapService, NearPermit, Noted};
+pub use approval::{Approve, Certified, Certify, Need, Proposal, Published, Withdraw};
 pub use change::{Publication, PublicationKind, Publish, Rollback};
 pub use counts::{Answer, Count, CountQuery, Minute};
+pub use fleet::{JoinToken, MakeJoinToken, Peer, PeerLoad, PeerLog, Reach, Retire, Role};
 pub use operation::{Finding, Health, LoginLink, Session, Severity};
 pub use trust::{Restore, Revocation, Revoke};
 
@@ -56,20 +60,73 @@ pub trait Admin: Send + Sync {
     /// [`Failure`] when there is no such domain.
     fn bundle(&self, domain: &str) -> Result<Bundle, Failure>;
 
-    /// Checks files, runs their tests and makes them the current revision. Publishing what is current already changes
-    /// nothing and gives the publication that made it so.
+    /// Whether an operator may see what control knows: asked before every question that changes nothing.
+    ///
+    /// # Errors
+    /// [`Failure`] when policy refuses, or the refusal cannot be recorded.
+    fn may_view(&self, operator: &str) -> Result<(), Failure>;
+
+    /// Checks files, runs their tests, and makes them the current revision, or proposes them where owners of what they
+    /// touch have not approved yet. Publishing what is current already changes nothing and gives the publication that made
+    /// it so. Waits a moment for enforcers to have it.
     ///
     /// # Errors
     /// [`Failure`] when they do not validate, a test fails, another revision is current than the operator took to be, or
     /// the store or the record does not take it. What ran goes on.
-    fn publish(&self, operator: &str, request: &Publish) -> Result<Publication, Failure>;
+    fn publish(&self, operator: &str, request: &Publish) -> Result<Published, Failure>;
 
-    /// Makes a revision current that was so before.
+    /// Makes a revision current that was so before, or proposes to.
     ///
     /// # Errors
     /// [`Failure`] when it is unknown, its name is short for more than one, it does not validate any more, or the store or
     /// the record does not take it.
-    fn rollback(&self, operator: &str, request: &Rollback) -> Result<Publication, Failure>;
+    fn rollback(&self, operator: &str, request: &Rollback) -> Result<Published, Failure>;
+
+    /// The publications that wait for approval, the latest first.
+    ///
+    /// # Errors
+    /// [`Failure`] when the store cannot be read.
+    fn proposals(&self) -> Result<Vec<Proposal>, Failure>;
+
+    /// Approves a proposal as an owner. The last approval that it needs makes it current.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no such proposal, it is another one than the operator looked at, something else became
+    /// current meanwhile, the operator owns nothing that it needs, or the store or the record does not take it.
+    fn approve(&self, operator: &str, request: &Approve) -> Result<Published, Failure>;
+
+    /// Takes a proposal back: whoever made it, and the owners of what it touches.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no such proposal, the operator may not, or the store or the record does not take it.
+    fn withdraw(&self, operator: &str, request: &Withdraw) -> Result<Proposal, Failure>;
+
+    /// Everybody who joined: proxies, then agents, by name.
+    ///
+    /// # Errors
+    /// [`Failure`] when the store cannot be read.
+    fn fleet(&self) -> Result<Vec<Peer>, Failure>;
+
+    /// A token with which one peer may join, once.
+    ///
+    /// # Errors
+    /// [`Failure`] when the name is taken, the group or a domain is unknown, policy refuses, or the store or the record
+    /// does not take it.
+    fn join_token(&self, operator: &str, request: &MakeJoinToken) -> Result<JoinToken, Failure>;
+
+    /// Forgets a peer: its identity is refused from here on, and its name is free.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no such peer, it shares control's process, policy refuses, or the store or the record does
+    /// not take it.
+    fn retire(&self, operator: &str, request: &Retire) -> Result<Peer, Failure>;
+
+    /// A certificate with which an operator asks from elsewhere.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no such operator, the request is not readable, policy refuses, or the store or the record
+    /// does not take it.
+    fn certify(&self, operator: &str, request: &Certify) -> Result<Certified, Failure>;
 
     /// The publications, the latest first, at most so many.
     ///

@@ -2,7 +2,14 @@
 
 use core::fmt;
 
+use crate::wire::JoinRequest;
 use crate::workload::{Jwtsvid, ValidateJwtsvidRequest, X509svid};
+
+impl fmt::Debug for JoinRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinRequest").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+    }
+}
 
 impl fmt::Debug for X509svid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,8 +39,9 @@ mod tests {
         let x509 = X509svid { x509_svid_key: secret.clone().into_bytes(), ..X509svid::default() };
         let jwt = Jwtsvid { svid: secret.clone(), ..Jwtsvid::default() };
         let check = ValidateJwtsvidRequest { svid: secret.clone(), ..ValidateJwtsvidRequest::default() };
+        let join = JoinRequest { token: secret.clone(), ..JoinRequest::default() };
         let response = crate::workload::X509svidResponse { svids: vec![x509.clone()], ..Default::default() };
-        for text in [format!("{x509:?}"), format!("{jwt:?}"), format!("{check:?}"), format!("{response:?}")] {
+        for text in [format!("{x509:?}"), format!("{jwt:?}"), format!("{check:?}"), format!("{response:?}"), format!("{join:?}")] {
             assert!(!text.contains(&secret) && !text.contains("104, 117"), "{text}");
         }
     }

@@ -2,6 +2,7 @@
 //! SPIFFE verification. Nothing here decides anything about a request.
 
 pub mod clock;
+pub mod freshness;
 pub mod listen;
 pub mod shutdown;
 pub mod tls;

@@ -125,7 +125,11 @@ reasons! {
     RouteServerNameMismatch Route "route.server-name-mismatch" 421 Caller "the Host is not the server name of the connection" "SNI and Host must agree; the caller must open a connection for each host (PA-6)";
     RouteUnlisted Route "route.unlisted" 404 Caller "there is no such route" "the service does not list this method and path; add it to `routes` or the API description, or set `unlisted_routes: judge`";
 
+    RouteStaleRevision Route "route.stale-revision" 503 Us "what decides here is out of date" "control has not confirmed the revision for longer than `when_stale.after` of the domain; `countersign fleet` says who is not connected, and why";
+
     SignalsRevoked Signals "signals.revoked" 403 Caller "the caller's trust was taken away" "an operator revoked the caller's identity, certificate or key; `countersign subjects` lists who, why and until when";
+
+    SignalsStale Signals "signals.stale" 503 Us "whom to trust is not known freshly enough here" "control was not heard for longer than `signals_stale.after` of the domain; `countersign fleet` says who is not connected, and why";
 
     LimitsBody Limits "limits.body" 413 Caller "the request body is too large" "see `limits.body` of the service";
     LimitsBodyIncomplete Limits "limits.body-incomplete" 408 Caller "the request body did not arrive whole" "the caller stopped sending or broke the framing of the body";

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use types::Timestamp;
 
-use super::{option_rfc3339, rfc3339};
+use super::{Reach, option_rfc3339, rfc3339};
 
 /// `POST /v1/revocations`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -46,4 +46,7 @@ pub struct Revocation {
     pub epoch: u64,
     /// What the operator should know, such as that nobody has seen this serial number; `""` for nothing.
     pub note: String,
+    /// How far the change has come; absent in listings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
 }
