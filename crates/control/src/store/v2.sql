@@ -1,0 +1,1 @@
+-- The roles apart: peers that joined, what they may, what waits for approval, the logs of several enforcers.
