@@ -9,8 +9,15 @@ usage: countersign-bench first-figure [--short] [--rounds N] [--seconds N] [--co
 
   CPU time per request of `countersign up` beside nginx as a plain mTLS reverse proxy, on this machine, over loopback.
 
+       countersign-bench fleet [--short] [--rounds N] [--proxies N] [--countersign FILE]
+
+  How soon a publication and a revocation are in force at many proxies, what control holds in memory, and how soon a proxy
+  decides after its start without control. The proxies are simulated by this process; control is real.
+
+  --proxies N          simulated proxies (default 1000, at most 2000)
+
   --short              one round of one second: shows that it works, its figures mean nothing
-  --rounds N           measurements of each proxy, in turn (default 7, at most 50)
+  --rounds N           measurements of each (default 7, at most 50)
   --seconds N          length of one measurement (default 6, at most 60)
   --connections N      kept-alive connections with one request in flight each (default 32, at most 1000)
   --countersign FILE   the binary to measure (default: beside this one)
@@ -21,6 +28,7 @@ exit codes: 0 measured, 2 could not be done, 64 wrong usage";
 #[derive(PartialEq, Eq, Debug)]
 pub enum Command {
     FirstFigure(Plan),
+    Fleet(Fleet),
     Load(Load),
     Upstream(SocketAddr),
 }
@@ -33,6 +41,19 @@ pub struct Plan {
     pub warm_up: Duration,
     pub measure: Duration,
     pub connections: usize,
+    pub countersign: Option<PathBuf>,
+}
+
+/// A measurement of a fleet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fleet {
+    pub short: bool,
+    pub rounds: usize,
+    pub proxies: usize,
+    /// Between two changes.
+    pub pause: Duration,
+    /// Before memory is looked at.
+    pub settle: Duration,
     pub countersign: Option<PathBuf>,
 }
 
@@ -54,6 +75,7 @@ pub fn parse(words: &[String]) -> Option<Command> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["first-figure", options @ ..] => parse_plan(options).map(Command::FirstFigure),
+        ["fleet", options @ ..] => parse_fleet(options).map(Command::Fleet),
         ["upstream", address] => Some(Command::Upstream(loopback(address)?)),
         ["load", address, identity, roots, connections, warm_up, measure] => Some(Command::Load(Load {
             address: loopback(address)?,
@@ -107,6 +129,29 @@ fn parse_plan(options: &[&str]) -> Option<Plan> {
     Some(plan)
 }
 
+fn parse_fleet(options: &[&str]) -> Option<Fleet> {
+    let short = options.contains(&"--short");
+    let mut plan = Fleet {
+        short,
+        rounds: if short { 1 } else { 7 },
+        proxies: if short { 20 } else { 1000 },
+        pause: Duration::from_millis(if short { 100 } else { 1500 }),
+        settle: Duration::from_secs(if short { 1 } else { 15 }),
+        countersign: None,
+    };
+    let mut options = options.iter().filter(|option| **option != "--short");
+    while let Some(option) = options.next() {
+        let value = options.next()?;
+        match *option {
+            "--rounds" => plan.rounds = number(value, 50)?,
+            "--proxies" => plan.proxies = number(value, 2000)?,
+            "--countersign" => plan.countersign = Some(PathBuf::from(value)),
+            _ => return None,
+        }
+    }
+    Some(plan)
+}
+
 /// A number from 1 to `most`: every load here ends by itself.
 fn number(text: &str, most: usize) -> Option<usize> {
     text.parse().ok().filter(|number| (1..=most).contains(number))
@@ -135,7 +180,19 @@ mod tests {
         assert_eq!((plan.rounds, plan.measure.as_secs(), plan.short), (5, 2, false));
         let Some(Command::FirstFigure(plan)) = parse(&words("first-figure --short")) else { panic!() };
         assert_eq!((plan.rounds, plan.measure.as_secs(), plan.short), (1, 1, true));
-        for bad in ["", "first", "first-figure --rounds", "first-figure --rounds 0", "first-figure --seconds 61"] {
+        let Some(Command::Fleet(fleet)) = parse(&words("fleet --proxies 300")) else { panic!() };
+        assert_eq!((fleet.proxies, fleet.rounds, fleet.short), (300, 7, false));
+        let Some(Command::Fleet(fleet)) = parse(&words("fleet --short")) else { panic!() };
+        assert_eq!((fleet.proxies, fleet.rounds, fleet.short), (20, 1, true));
+        for bad in [
+            "fleet --proxies 2001",
+            "fleet --seconds 1",
+            "",
+            "first",
+            "first-figure --rounds",
+            "first-figure --rounds 0",
+            "first-figure --seconds 61",
+        ] {
             assert_eq!(parse(&words(bad)), None, "{bad}");
         }
     }

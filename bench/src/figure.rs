@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +13,7 @@ use crate::cpu;
 use crate::load::{MEASURING, Seen};
 use crate::nginx::Nginx;
 use crate::process::{Process, free_address, pinned};
+use crate::scratch::Scratch;
 use crate::stats::Summary;
 use crate::subject::{Subject, binary};
 
@@ -35,7 +36,7 @@ pub fn run(plan: &Plan) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     ensure!(cores > OTHER_CORE, "this needs two cores: one for the proxies, one for load and upstream");
     let scratch = Scratch::new()?;
-    let folder = scratch.0.as_path();
+    let folder = scratch.path();
     let (_upstream, upstream) = start_upstream(folder)?;
     let subject = Subject::start(&binary(plan.countersign.as_deref())?, folder, PROXY_CORE, upstream, free_address()?)?;
     let identity = folder.join("identity");
@@ -68,7 +69,8 @@ pub fn run(plan: &Plan) -> Result<()> {
     print_result(plan, &ours, &theirs)
 }
 
-fn start_upstream(folder: &Path) -> Result<(Process, SocketAddr)> {
+/// Starts the service behind the proxies.
+pub fn start_upstream(folder: &Path) -> Result<(Process, SocketAddr)> {
     let address = free_address()?;
     let printed = folder.join("upstream.out");
     let mut command = pinned(OTHER_CORE, &std::env::current_exe()?);
@@ -143,22 +145,4 @@ fn print_result(plan: &Plan, ours: &[Measured], theirs: &[Measured]) -> Result<(
         println!("this was a short run: it shows that the measurement works, its figures mean nothing");
     }
     Ok(())
-}
-
-/// A folder that goes with this value.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("countersign-bench-{}", std::process::id()));
-        fs::create_dir(&folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // what is left behind in the folder for temporary files hurts nobody
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

@@ -79,6 +79,15 @@ async fn measure(load: &Load) -> Result<Seen> {
     Ok(Seen { requests, seconds, p50_us: percentile(&times, 0.5), p99_us: percentile(&times, 0.99) })
 }
 
+/// One call over a connection of its own, which must be answered as expected.
+pub async fn first_answer(load: &Load) -> Result<()> {
+    let connector = TlsConnector::from(Arc::new(tls(load)?));
+    let mut stream = timeout(CONNECT, connect(&connector, load)).await.context("the connection takes too long")??;
+    stream.write_all(REQUEST).await.context("the request cannot be sent")?;
+    stream.flush().await.context("the request cannot be sent")?;
+    timeout(CONNECT, read_answer(&mut stream, &mut Vec::new())).await.context("the answer takes too long")?
+}
+
 /// Lets the connections work for so long; one that ends before has failed.
 async fn unless_one_fails(tasks: &mut JoinSet<Result<Vec<u32>>>, length: Duration) -> Result<()> {
     tokio::select! {

@@ -3,9 +3,11 @@
 mod arguments;
 mod cpu;
 mod figure;
+mod fleet;
 mod load;
 mod nginx;
 mod process;
+mod scratch;
 mod stats;
 mod subject;
 mod upstream;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::FirstFigure(plan) => figure::run(&plan),
+        Command::Fleet(plan) => fleet::run(&plan),
         Command::Load(load) => load::run(load),
         Command::Upstream(address) => upstream::run(address),
     }

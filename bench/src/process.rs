@@ -34,6 +34,13 @@ impl Process {
         self.child.id()
     }
 
+    /// Ends it as a crash would, and waits until nothing of it is left.
+    pub fn kill(mut self) {
+        // it may have ended by itself
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Waits until something listens at the address; fails when the process ends before.
     pub fn wait_for(&mut self, address: SocketAddr, printed: &Path) -> Result<()> {
         let name = self.name;

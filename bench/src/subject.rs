@@ -10,7 +10,8 @@ use crate::process::{Process, pinned, said};
 
 /// The host that both proxies serve.
 pub const HOST: &str = "bench.acme.internal";
-const CALLER: &str = "bench/load";
+/// The workload that calls.
+pub const CALLER: &str = "bench/load";
 
 /// The running program.
 pub struct Subject {
@@ -55,7 +56,8 @@ pub fn binary(named: Option<&Path>) -> Result<PathBuf> {
     bail!("there is no `{}`: build it with `cargo build --profile dist -p countersign`", path.display())
 }
 
-fn write_trust_directory(trust: &Path, upstream: SocketAddr, address: SocketAddr) -> Result<()> {
+/// Writes a directory with one service, one workload and one permit.
+pub fn write_trust_directory(trust: &Path, upstream: SocketAddr, address: SocketAddr) -> Result<()> {
     let domain = format!(
         "domain: bench\n\
          services:\n\

@@ -84,6 +84,7 @@ const places = {
   "decisions-denied": "/decisions?outcome=deny",
   "decisions-none": "/decisions?caller=nobody%2Fhere",
   revisions: "/revisions",
+  fleet: "/fleet",
   trust: "/trust",
   access: "/access",
   health: "/health",
@@ -119,6 +120,8 @@ Object.assign(places, {
   ...(shadowed && { "decision-would-deny": shadowed }),
   ...(unpermitted && { "decision-no-permit": unpermitted }),
 });
+const peer = await first(page, "/fleet", "table.fleet td.name a");
+if (peer) places.peer = peer;
 await page.goto(origin + "/access");
 const route = await page.locator("#routes option").first().getAttribute("value").catch(() => null);
 if (route) places["access-route"] = `/access?route=${encodeURIComponent(route)}`;
@@ -155,7 +158,7 @@ if ((await edge.count()) > 0) {
 // small windows, and paper
 await page.emulateMedia({ colorScheme: "light" });
 await page.setViewportSize({ width: 420, height: 860 });
-for (const [name, path] of [["overview", "/"], ["map", "/map"], ...(denied ? [["decision", denied]] : [])]) {
+for (const [name, path] of [["overview", "/"], ["map", "/map"], ["fleet", "/fleet"], ["revisions", "/revisions"], ...(denied ? [["decision", denied]] : [])]) {
   await page.goto(origin + path);
   await look(page, path, `${name}-narrow`, state);
 }

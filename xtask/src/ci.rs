@@ -19,6 +19,9 @@ use counts::Counts;
 /// The cargo profile of everything that is built here, so that each package is compiled once.
 const PROFILE: &str = "--profile=ci";
 
+/// How many cases each question of the admin API gets at most.
+const EXAMPLES: &str = "20";
+
 /// One stage. Stages go on after a failed one, so that all problems are seen at once.
 struct Stage {
     name: &'static str,
@@ -36,6 +39,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "build", needs: None, run: build },
     Stage { name: "tests", needs: Some("build"), run: tests },
     Stage { name: "doc tests", needs: Some("build"), run: doc_tests },
+    Stage { name: "admin API", needs: Some("build"), run: admin_api },
     Stage { name: "docs", needs: None, run: docs },
     Stage { name: "bench, short", needs: Some("build"), run: bench },
 ];
@@ -139,6 +143,14 @@ fn tests(tree: &Tree) -> Result<Ended> {
 
 fn doc_tests(tree: &Tree) -> Result<Ended> {
     tree.cargo(&["test", PROFILE, "--workspace", "--doc", "--no-fail-fast"])
+}
+
+/// The admin API, asked by a program that has read its document.
+fn admin_api(tree: &Tree) -> Result<Ended> {
+    let mut asked = Command::new("bash");
+    asked.arg("tests/api/schemathesis.sh").arg(tree.built.join("countersign"));
+    asked.args([needs::SCHEMATHESIS, EXAMPLES]).current_dir(&tree.root).stdin(Stdio::null());
+    tree.stream(asked)
 }
 
 /// Whether the measurement works; its figures are not looked at.

@@ -23,6 +23,8 @@ enum Source {
     Toolchain(&'static str),
     /// What a folder's package-lock.json names, exactly.
     Npm(&'static str),
+    /// A package of PyPI with a command of its own, in a virtual environment at the folder above the command's.
+    PyPi(&'static str),
 }
 
 const NEEDS: &[Need] = &[
@@ -49,7 +51,22 @@ const NEEDS: &[Need] = &[
         source: Source::Npm("tests/browser"),
         why: "playwright-core drives the browser, axe-core looks for what people cannot use",
     },
+    Need {
+        command: "faketime",
+        source: Source::Debian("faketime"),
+        why: "clocks that are an hour apart, in the tests of the roles",
+    },
+    Need { command: "virtualenv", source: Source::Debian("virtualenv"), why: "keeps schemathesis apart" },
+    Need {
+        command: SCHEMATHESIS,
+        source: Source::PyPi("schemathesis==4.32.5"),
+        why: "asks the admin API everything that its document describes, and more",
+    },
 ];
+
+/// Where the command of that name is.
+pub const SCHEMATHESIS: &str = "tests/api/.venv/bin/schemathesis";
+
 
 /// Debian's `nginx` stands in a folder that an ordinary user's PATH leaves out.
 const ALSO_IN: &[&str] = &["/usr/sbin", "/sbin"];
@@ -72,7 +89,11 @@ const STAMP: &str = "node_modules/.fetched-by.json";
 impl Need {
     /// Whether it is on the machine, and for packages whether they are those of the lock.
     fn is_there(&self) -> bool {
-        let Source::Npm(folder) = self.source else { return is_present(self.command) };
+        let folder = match self.source {
+            Source::Npm(folder) => folder,
+            Source::PyPi(_) => return root().is_ok_and(|root| root.join(self.command).is_file()),
+            Source::Debian(_) | Source::Cargo(_) | Source::Toolchain(_) => return is_present(self.command),
+        };
         let read = |name: &str| root().ok().and_then(|root| fs::read(root.join(folder).join(name)).ok());
         read(LOCK).is_some() && read(LOCK) == read(STAMP)
     }
@@ -116,6 +137,7 @@ fn install_command(source: &Source) -> Vec<String> {
         Source::Cargo(package) => &["cargo", "install", "--locked", package],
         Source::Toolchain(component) => &["rustup", "component", "add", component],
         Source::Npm(folder) => &["npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"],
+        Source::PyPi(package) => &["tests/api/.venv/bin/pip", "install", "--quiet", package],
     };
     words.iter().map(|word| (*word).to_owned()).collect()
 }
@@ -125,6 +147,9 @@ fn install_all(missing: &[&Need]) -> Result<()> {
         run(&as_root(&["apt-get".to_owned(), "update".to_owned()]))?;
     }
     for need in missing {
+        if let Source::PyPi(_) = need.source {
+            run(&["virtualenv", "--quiet", "tests/api/.venv"].map(str::to_owned))?;
+        }
         let command = install_command(&need.source);
         run(&if matches!(need.source, Source::Debian(_)) { as_root(&command) } else { command })?;
         if let Source::Npm(folder) = need.source {
@@ -170,7 +195,7 @@ mod tests {
     fn every_need_has_a_reason_and_a_command() {
         for need in NEEDS {
             assert!(!need.why.is_empty());
-            assert!(install_command(&need.source).len() > 3, "{}", need.command);
+            assert!(install_command(&need.source).len() >= 4, "{}", need.command);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::issuance::{Issuance, IssueError};
 use api::workload::{X509BundlesResponse, X509svid, X509svidResponse};
 use tonic::Status;
-use types::{Clock, Selectors, Timestamp, TrustDomain};
+use types::{Clock, Selectors, SpiffeId, Timestamp, TrustDomain};
 
 use crate::wallet::{Held, Wallet};
 
@@ -62,8 +62,18 @@ impl View for X509BundlesResponse {
     }
 }
 
-async fn entitled(source: &Source, selectors: &Selectors) -> Result<Vec<types::SpiffeId>, IssueError> {
-    let ids = source.issuance.entitled(selectors).await?;
+/// What the issuer says; while it says nothing, what was handed out before and is still good. A refusal is an answer, and
+/// takes away what was handed out.
+async fn entitled(source: &Source, selectors: &Selectors) -> Result<Vec<SpiffeId>, IssueError> {
+    let ids = match source.issuance.entitled(selectors).await {
+        Ok(ids) => ids,
+        Err(error) => {
+            let held = source.wallet.still_good(selectors);
+            let is_away = matches!(error, IssueError::Unavailable(_)) && !held.is_empty();
+            return if is_away { Ok(held) } else { Err(error) };
+        }
+    };
+    source.wallet.keep_only(selectors, &ids);
     if ids.is_empty() { Err(IssueError::NotEntitled("no workload is recognised".to_owned())) } else { Ok(ids) }
 }
 

@@ -76,8 +76,26 @@ impl Wallet {
         Ok(held)
     }
 
+    /// The identities of a program that are still good, sorted: what it keeps while nobody can say what it is entitled to.
+    pub fn still_good(&self, selectors: &Selectors) -> Vec<SpiffeId> {
+        let (program, now) = (program(selectors), self.clock.now());
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let good = |entry: &Entry| *entry.not_after.lock().unwrap_or_else(PoisonError::into_inner) > now;
+        let held = entries.iter().filter(|(owner, entry)| owner.program == program && good(entry));
+        let mut ids: Vec<SpiffeId> = held.map(|(owner, _)| owner.id.clone()).collect();
+        ids.sort();
+        ids
+    }
+
+    /// Forgets what a program holds beyond these identities: it is not entitled to it any more.
+    pub fn keep_only(&self, selectors: &Selectors, ids: &[SpiffeId]) {
+        let program = program(selectors);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|owner, _| owner.program != program || ids.contains(&owner.id));
+    }
+
     fn entry(&self, selectors: &Selectors, id: &SpiffeId) -> Result<Arc<Entry>, IssueError> {
-        let owner = Owner { program: Selectors { pid: 0, ..selectors.clone() }, id: id.clone() };
+        let owner = Owner { program: program(selectors), id: id.clone() };
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(&owner) {
             return Ok(Arc::clone(entry));
@@ -104,6 +122,11 @@ impl Wallet {
         let renew_at = half_life(now, svid.not_after);
         Ok(Held { svid: Arc::new(svid), key, renew_at })
     }
+}
+
+/// What of the selectors makes a program: not the process.
+fn program(selectors: &Selectors) -> Selectors {
+    Selectors { pid: 0, ..selectors.clone() }
 }
 
 impl Slot {

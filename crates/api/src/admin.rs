@@ -382,6 +382,9 @@ pub struct Decision {
     pub epoch: Option<u64>,
     /// The revision that decided, 64 hexadecimal digits.
     pub revision: Option<String>,
+    /// The enforcer that decided it, by its name in node.yaml.
+    #[serde(default)]
+    pub enforcer: String,
     /// The lane of the log that holds the record.
     pub lane: String,
     /// Its place in that lane.
@@ -572,10 +575,18 @@ pub struct Failure {
 pub enum FailureCode {
     /// The question cannot be understood.
     BadRequest,
-    /// Policy refuses it.
+    /// Nobody that control knows asks: no operator's certificate, or not one of its operators' user ids.
+    Unidentified,
+    /// Policy refuses it, or it comes from a page of a browser.
     NotAllowed,
     /// There is no such thing.
     NotFound,
+    /// There is such a question, and not by that method.
+    WrongMethod,
+    /// The question is longer than what is read.
+    TooLarge,
+    /// The question is not JSON.
+    WrongType,
     /// More than one thing has that name.
     Ambiguous,
     /// Something else happened first.
@@ -589,8 +600,12 @@ impl FailureCode {
     pub const fn status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
+            Self::Unidentified => 401,
             Self::NotAllowed => 403,
             Self::NotFound => 404,
+            Self::WrongMethod => 405,
+            Self::TooLarge => 413,
+            Self::WrongType => 415,
             Self::Ambiguous | Self::Conflict => 409,
             Self::Unavailable => 503,
         }

@@ -1,5 +1,6 @@
 //! How agents and proxies obtain identities: the issuer as they see it, whether it runs in the same process or not.
 
+use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use std::collections::BTreeMap;
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 use tokio::sync::watch;
 use types::{Label, Selectors, SpiffeId, Timestamp, TrustDomain};
+use zeroize::Zeroizing;
 
 /// The answer to a request for identities.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, IssueError>> + Send + 'a>>;
@@ -30,6 +32,34 @@ pub trait Issuance: Send + Sync {
 
     /// Bumped whenever registrations, hosts or bundles change. The value only says that something did.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    /// What was last given to [`Self::keep_gateway`] for a domain, while it is still good under the bundles of the moment:
+    /// with it a gateway starts while the issuer is away. Nothing where nothing is kept, as in one process.
+    fn kept_gateway(&self, domain: &Label) -> Option<KeptGateway> {
+        let _ = domain;
+        None
+    }
+
+    /// Keeps a gateway's identity for the next start, where the issuer may be away then. Best effort: a failure is told in
+    /// the log and changes nothing now.
+    fn keep_gateway(&self, domain: &Label, gateway: &KeptGateway) {
+        let _ = (domain, gateway);
+    }
+}
+
+/// The server identity of a gateway with its key.
+#[derive(Clone)]
+pub struct KeptGateway {
+    /// The certificate.
+    pub svid: Svid,
+    /// Its private key, DER PKCS#8.
+    pub key_der: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for KeptGateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptGateway").field("svid", &self.svid).finish_non_exhaustive()
+    }
 }
 
 /// An issued certificate with what its holder needs to know about it.

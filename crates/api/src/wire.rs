@@ -497,9 +497,19 @@ pub struct Piece {
 pub struct Received {
     #[prost(message, repeated, tag = "1")]
     pub segments: ::prost::alloc::vec::Vec<Segment>,
-    /// Control takes no more for now, and why.
+    /// Control takes no more at present, and why.
     #[prost(string, tag = "2")]
     pub full: ::prost::alloc::string::String,
+    /// Segments of which control takes no more on this stream, and why. The others go on.
+    #[prost(message, repeated, tag = "3")]
+    pub refused: ::prost::alloc::vec::Vec<Refused>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Refused {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub why: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

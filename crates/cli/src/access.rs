@@ -9,9 +9,9 @@ use crate::admin_client::AdminClient;
 use crate::args;
 use crate::env::Env;
 use crate::exit::{Exit, Outcome};
+use crate::tasks;
 use crate::term::table::{Cell, Table};
 use crate::term::{Palette, Tone, count, harmless, json};
-use crate::{paths, tasks};
 
 /// Where conditions stand, below the name.
 const INDENT: &str = "             ";
@@ -28,8 +28,7 @@ enum By {
 /// # Errors
 /// When no process runs, or it knows no such route.
 pub fn who_can(args: &args::WhoCan, env: &Env) -> Outcome {
-    let data = paths::running(env, args.target.data.as_deref())?;
-    let client = AdminClient::new(&data);
+    let client = AdminClient::to(env, &args.target)?;
     let found = tasks::block_on(client.who_can(&args.route.join(" ")))??;
     answer(&client, &found, By::Caller, args.all, args.json, env)
 }
@@ -39,8 +38,7 @@ pub fn who_can(args: &args::WhoCan, env: &Env) -> Outcome {
 /// # Errors
 /// When no process runs, or it knows no such caller.
 pub fn what_can(args: &args::WhatCan, env: &Env) -> Outcome {
-    let data = paths::running(env, args.target.data.as_deref())?;
-    let client = AdminClient::new(&data);
+    let client = AdminClient::to(env, &args.target)?;
     let found = tasks::block_on(client.what_can(&args.caller))??;
     answer(&client, &found, By::Route, args.all, args.json, env)
 }
@@ -139,6 +137,7 @@ mod tests {
             until: None,
             epoch: 1,
             note: String::new(),
+            reach: None,
         };
         let found = [
             access("platform/ci", AccessResult::Conditional, "", "", ""),

@@ -1,34 +1,55 @@
-//! Asks the running process over its admin socket: HTTP/1.1 and JSON.
+//! Asks control, over the admin socket of this machine's process or over mutual TLS elsewhere: HTTP/1.1 and JSON.
 
-use std::path::{Path, PathBuf};
+mod way;
+
+use std::path::Path;
 
 use api::admin::{
-    Access, Bundle, Count, CountQuery, DecisionQuery, Explanation, Failure, FailureCode, Finding, Impersonate,
-    Impersonated, LoginLink, Publication, Publish, Restore, Revocation, Revoke, Rollback, Status,
+    Access, Approve, Bundle, Certified, Certify, Count, CountQuery, DecisionQuery, Explanation, Failure, FailureCode,
+    Finding, Impersonate, Impersonated, JoinToken, LoginLink, MakeJoinToken, Peer, Proposal, Publication, Publish,
+    Published, Restore, Retire, Revocation, Revoke, Rollback, Status, Withdraw,
 };
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 use types::limits;
 
+use self::way::Way;
+use crate::args::Target;
+use crate::env::Env;
 use crate::exit::{Exit, Failed};
-use crate::paths::ADMIN_SOCKET;
+use crate::paths::{self, ADMIN_SOCKET};
 
-/// The admin service of one data directory.
+/// The admin service of one control.
 #[derive(Clone, Debug)]
 pub struct AdminClient {
-    socket: PathBuf,
+    way: Way,
 }
 
 impl AdminClient {
-    /// Nothing is opened yet.
+    /// That of the process in a data directory. Nothing is opened yet.
     pub fn new(data: &Path) -> Self {
-        Self { socket: data.join(ADMIN_SOCKET) }
+        Self { way: Way::Socket(data.join(ADMIN_SOCKET)) }
+    }
+
+    /// That of whom the command line and the environment name: a control elsewhere, the process of a data directory, or
+    /// the only one that runs on this machine.
+    ///
+    /// # Errors
+    /// When none runs here, several do, or the credentials cannot be used.
+    pub fn to(env: &Env, target: &Target) -> Result<Self, Failed> {
+        match way::elsewhere(env, target)? {
+            Some(elsewhere) => Ok(Self { way: Way::Server(elsewhere) }),
+            None => paths::running(env, target.data.as_deref()).map(|data| Self::new(&data)),
+        }
+    }
+
+    /// Whether it is on another machine, as far as the command line says.
+    pub const fn is_elsewhere(&self) -> bool {
+        matches!(self.way, Way::Server(_))
     }
 
     /// What runs there.
@@ -71,23 +92,79 @@ impl AdminClient {
         let path = format!("/v1/decisions?{}", query_string(query));
         let response = self.send(Method::GET, &path, None::<&()>).await?;
         let body = self.check(response).await?.into_body();
-        Ok(Lines { body, buffer: Vec::new(), socket: self.socket.clone() })
+        Ok(Lines { body, buffer: Vec::new(), from: self.way.name() })
     }
 
-    /// Makes files the current revision.
+    /// Makes files the current revision, or proposes them.
     ///
     /// # Errors
     /// See [`Self::status`].
-    pub async fn publish(&self, question: &Publish) -> Result<Publication, Failed> {
+    pub async fn publish(&self, question: &Publish) -> Result<Published, Failed> {
         self.post("/v1/publications", question).await
     }
 
-    /// Makes an earlier revision current again.
+    /// Makes an earlier revision current again, or proposes to.
     ///
     /// # Errors
     /// See [`Self::status`].
-    pub async fn rollback(&self, question: &Rollback) -> Result<Publication, Failed> {
+    pub async fn rollback(&self, question: &Rollback) -> Result<Published, Failed> {
         self.post("/v1/rollback", question).await
+    }
+
+    /// What waits for approval, the latest first.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn proposals(&self) -> Result<Vec<Proposal>, Failed> {
+        self.get("/v1/proposals").await
+    }
+
+    /// Approves a proposal.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn approve(&self, question: &Approve) -> Result<Published, Failed> {
+        self.post("/v1/proposals/approve", question).await
+    }
+
+    /// Takes a proposal back.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn withdraw(&self, question: &Withdraw) -> Result<Proposal, Failed> {
+        self.post("/v1/proposals/withdraw", question).await
+    }
+
+    /// Everybody who joined.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn fleet(&self) -> Result<Vec<Peer>, Failed> {
+        self.get("/v1/peers").await
+    }
+
+    /// A token with which one peer may join.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn join_token(&self, question: &MakeJoinToken) -> Result<JoinToken, Failed> {
+        self.post("/v1/join-tokens", question).await
+    }
+
+    /// Forgets a peer.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn retire(&self, question: &Retire) -> Result<Peer, Failed> {
+        self.post("/v1/peers/retire", question).await
+    }
+
+    /// A certificate of an operator.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn certify(&self, question: &Certify) -> Result<Certified, Failed> {
+        self.post("/v1/operators/certify", question).await
     }
 
     /// The publications, the latest first.
@@ -159,7 +236,7 @@ impl AdminClient {
     /// # Errors
     /// See [`Self::status`].
     pub async fn login_link(&self) -> Result<LoginLink, Failed> {
-        self.post("/v1/login-links", &()).await
+        self.post("/v1/login-links", &serde_json::json!({})).await
     }
 
     async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, question: &B) -> Result<T, Failed> {
@@ -172,36 +249,32 @@ impl AdminClient {
         self.read(response).await
     }
 
-    /// One connection for one question: it is local, and nothing needs to be kept.
+    /// One connection for one question: nothing needs to be kept.
     async fn send<B: Serialize>(
         &self,
         method: Method,
         path: &str,
         body: Option<&B>,
     ) -> Result<Response<Incoming>, Failed> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreached(&error))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.unreached(&error))?;
-        tokio::spawn(connection);
+        let mut sender = self.way.open().await?;
         let bytes = match body {
-            Some(body) => serde_json::to_vec(body).map_err(|error| self.unreached(&error))?,
+            Some(body) => serde_json::to_vec(body).map_err(|error| self.way.unreached(&error))?,
             None => Vec::new(),
         };
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, "admin")
+            .header(header::HOST, self.way.host())
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(bytes)))
-            .map_err(|error| self.unreached(&error))?;
-        sender.send_request(request).await.map_err(|error| self.unreached(&error))
+            .map_err(|error| self.way.unreached(&error))?;
+        sender.send_request(request).await.map_err(|error| self.way.unanswered(&error))
     }
 
     async fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, Failed> {
         let response = self.check(response).await?;
         let bytes = self.collect(response.into_body()).await?;
-        serde_json::from_slice(&bytes).map_err(|error| self.unreached(&error))
+        serde_json::from_slice(&bytes).map_err(|error| self.way.unreached(&error))
     }
 
     /// Answers other than 200 are the service's failure.
@@ -219,21 +292,19 @@ impl AdminClient {
 
     async fn collect(&self, body: Incoming) -> Result<Bytes, Failed> {
         let limited = http_body_util::Limited::new(body, limits::CALL_RESPONSE_BYTES.default_usize());
-        let collected = limited.collect().await.map_err(|error| self.unreached(&error))?;
+        let collected = limited.collect().await.map_err(|error| self.way.unreached(&error))?;
         Ok(collected.to_bytes())
-    }
-
-    fn unreached(&self, error: &dyn std::fmt::Display) -> Failed {
-        Failed::new(format!("asking {} failed: {error}", self.socket.display()))
-            .hint("is the process still running? its own output says why not")
     }
 }
 
 /// The service's failure as the command's: what policy refuses is a no.
 fn failed(failure: Failure) -> Failed {
     let exit = match failure.code {
-        FailureCode::NotAllowed => Exit::No,
+        FailureCode::NotAllowed | FailureCode::Unidentified => Exit::No,
         FailureCode::BadRequest
+        | FailureCode::WrongMethod
+        | FailureCode::TooLarge
+        | FailureCode::WrongType
         | FailureCode::NotFound
         | FailureCode::Ambiguous
         | FailureCode::Conflict
@@ -247,7 +318,7 @@ fn failed(failure: Failure) -> Failed {
 pub struct Lines {
     body: Incoming,
     buffer: Vec<u8>,
-    socket: PathBuf,
+    from: String,
 }
 
 impl Lines {
@@ -270,7 +341,7 @@ impl Lines {
     }
 
     fn broken(&self, error: &dyn std::fmt::Display) -> Failed {
-        Failed::new(format!("the answer of {} broke off: {error}", self.socket.display()))
+        Failed::new(format!("the answer of {} broke off: {error}", self.from))
     }
 }
 

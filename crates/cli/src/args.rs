@@ -1,12 +1,20 @@
 //! The command line: what can be said, and the help that says it.
 
+mod ask;
+mod change;
+mod files;
+mod fleet;
+mod run;
+
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use types::{Method, WorkloadId};
+use clap::{Args, Parser, Subcommand};
 
-use crate::term::duration;
+pub use ask::{Asking, Call, Decisions, Explain, Fetch, Identity, OutcomeArg, WhatCan, WhoCan};
+pub use change::{Approve, Publish, Restore, Revisions, Revoke, Rollback, Withdraw};
+pub use files::{Init, Listing, Schema};
+pub use fleet::{Certificate, JoinToken, Operator, Retire};
+pub use run::{RunControl, RunPeer, Up};
 
 /// The first group of commands, where there is an example to try.
 const TRY: &str = "\u{1b}[1mTry it\u{1b}[0m
@@ -19,10 +27,13 @@ const COMMANDS: &str = "\u{1b}[1mA trust directory\u{1b}[0m
   init DIR             write a small one to start from
   check DIR            read all of it and list every problem
   test DIR             run the tests that stand beside its policies
-  schema DIR           print the Cedar schema that its policies are checked against
+  schema DIR           print the Cedar schema of its policies; --node: the JSON Schema of node.yaml
 
 \u{1b}[1mRun\u{1b}[0m
-  up DIR               everything in one process: issuer, Workload API, gateway, decision log
+  up DIR               everything in one process: control, a proxy and an agent
+  control -c FILE      the issuer, the publisher and the console; proxies and agents follow it
+  proxy -c FILE        the gateway: proves who calls, decides, records; goes on while control is away
+  agent -c FILE        identities for the workloads of its machine
 
 \u{1b}[1mChange what runs\u{1b}[0m
   publish DIR          check it, test it, and make it what runs; no call in flight fails
@@ -30,6 +41,15 @@ const COMMANDS: &str = "\u{1b}[1mA trust directory\u{1b}[0m
   rollback REV         make a revision current that was so before
   revoke SUBJECT       take trust away: refused from the next request on, open connections cut
   restore SUBJECT      give it back
+  proposals            what waits for its owners to approve
+  approve NUMBER REV   say yes to one of them, as an owner of what it touches
+  withdraw NUMBER      take one back
+
+\u{1b}[1mLet others join\u{1b}[0m
+  join-token           a token with which one proxy or agent joins, once, and its node.yaml
+  fleet                who joined: what runs where since when, and why not
+  retire PEER          forget a proxy or an agent that will not come back
+  operator certificate a certificate with which an operator asks from elsewhere
 
 \u{1b}[1mAsk what runs\u{1b}[0m
   call                 make one real call as a workload: call --as DOMAIN/WORKLOAD METHOD URL
@@ -94,15 +114,52 @@ pub enum Command {
     /// Issues identities, serves the Workload API, takes calls on the gateway and records every decision. Without
     /// node.yaml one gateway listens on 127.0.0.1:8443 for all domains. Stop it with Ctrl-C.
     Up(Up),
+    /// Run control: the issuer, the publisher, the console, and what proxies and agents follow
+    ///
+    /// Takes peers where node.yaml has a listener of kind `wire`; `countersign join-token` lets one join.
+    Control(RunControl),
+    /// Run a proxy: the gateway that proves who calls, decides and records
+    ///
+    /// It joins control with the token that node.yaml names, once. After that it starts with what it has on its disk, and
+    /// goes on while control is away, as long as `when_stale` and `signals_stale` of each domain allow.
+    Proxy(RunPeer),
+    /// Run an agent: identities for the workloads of this machine
+    ///
+    /// It joins control with the token that node.yaml names, once, and serves the Workload API on a Unix socket.
+    Agent(RunPeer),
     /// Check a trust directory, run its tests, and make it what runs
     ///
-    /// Calls in flight finish; what is open and no longer allowed is cut. Exit code 0: it is current. 1: it does not
-    /// validate, or a test fails. 2: it could not be published; what ran goes on.
+    /// Calls in flight finish; what is open and no longer allowed is cut. Where owners of what it touches have to approve,
+    /// it becomes a proposal. Exit code 0: it is current. 1: it does not validate, a test fails, or it waits for approval.
+    /// 2: it could not be published; what ran goes on.
     Publish(Publish),
     /// What was published: when, by whom, why, and what it changed
     Revisions(Revisions),
     /// Make a revision current that was so before
+    ///
+    /// Exit code 0: it is current. 1: it waits for approval. 2: it could not be done; what ran goes on.
     Rollback(Rollback),
+    /// What waits for its owners to approve
+    Proposals(Asking),
+    /// Say yes to a proposal, as an owner of what it touches
+    ///
+    /// The last yes that it needs makes it current.
+    Approve(Approve),
+    /// Take a proposal back
+    Withdraw(Withdraw),
+    /// A token with which one proxy or agent joins, once
+    ///
+    /// Prints the token, the SHA-256 of the system root that the joining process holds control to, and a node.yaml to paste.
+    JoinToken(JoinToken),
+    /// Who joined: what runs where since when, how far behind, and why not
+    Fleet(Asking),
+    /// Forget a proxy or an agent that will not come back
+    ///
+    /// Its certificate is refused from here on, and its name is free.
+    Retire(Retire),
+    /// Operators who ask from elsewhere
+    #[command(subcommand)]
+    Operator(Operator),
     /// Take trust away from a workload, a certificate or a key
     ///
     /// The next request is refused with `signals.revoked`, and what is open is cut. Nothing else can allow it.
@@ -136,311 +193,18 @@ pub enum Command {
     Explain(Explain),
 }
 
-/// `init`.
-#[derive(Args, Debug)]
-pub struct Init {
-    /// Where to write it
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
-    /// The organisation's name; trust domains are DOMAIN.NAME
-    #[arg(long, value_name = "NAME", default_value = "example.internal")]
-    pub organisation: String,
-}
-
-/// A command on one trust directory that lists something.
-#[derive(Args, Debug)]
-pub struct Listing {
-    /// The trust directory
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
-    /// One JSON object a line
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `schema`.
-#[derive(Args, Debug)]
-pub struct Schema {
-    /// The trust directory
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
-    /// The schema of admin.cedar instead
-    #[arg(long)]
-    pub admin: bool,
-}
-
-/// `up`.
-#[derive(Args, Debug)]
-pub struct Up {
-    /// The trust directory
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
-    /// Where keys, log and sockets live [default: ~/.local/state/countersign/ORGANISATION]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// The node's own settings [default: DIR/node.yaml where it exists]
-    #[arg(long, value_name = "FILE")]
-    pub node: Option<PathBuf>,
-    /// Print decisions as they happen
-    #[arg(long)]
-    pub decisions: bool,
-}
-
-/// Which running process to ask.
-#[derive(Args, Debug)]
+/// Whom to ask: the process on this machine, or a control elsewhere.
+#[derive(Args, Clone, PartialEq, Eq, Debug, Default)]
 pub struct Target {
     /// The data directory of the running process [default: the one that runs; env: COUNTERSIGN_DATA]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-}
-
-/// A command that asks one thing of the running process.
-#[derive(Args, Debug)]
-pub struct Asking {
-    /// One JSON object a line
-    #[arg(long)]
-    pub json: bool,
-    /// Which running process to ask.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `publish`.
-#[derive(Args, Debug)]
-pub struct Publish {
-    /// The trust directory
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    pub why: String,
-    /// Only if this revision is current, given by its full id [default: the one that is current at the start]
-    #[arg(long, value_name = "REV")]
-    pub after: Option<String>,
-    /// One JSON object a line
-    #[arg(long)]
-    pub json: bool,
-    /// Which running process to ask.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `revisions`.
-#[derive(Args, Debug)]
-pub struct Revisions {
-    /// At most the latest so many
-    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = at_least_one)]
-    pub limit: usize,
-    /// One JSON object a line
-    #[arg(long)]
-    pub json: bool,
-    /// Which running process to ask.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `rollback`.
-#[derive(Args, Debug)]
-pub struct Rollback {
-    /// The revision, as `revisions` prints it
-    #[arg(value_name = "REV")]
-    pub revision: String,
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    pub why: String,
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Which running process to ask.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `revoke`.
-#[derive(Args, Debug)]
-pub struct Revoke {
-    /// `DOMAIN/WORKLOAD`, `spiffe://…`, `serial:HEX`, or `key:HEX` (SHA-256 of the public key's DER)
-    #[arg(value_name = "SUBJECT")]
-    pub subject: String,
-    /// Why, for the record and for whoever finds it refused
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
-    /// Only for so long, such as 15m, 1h or 2d [default: until it is restored]
-    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
-    pub time: Option<Duration>,
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Which running process to ask.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `restore`.
-#[derive(Args, Debug)]
-pub struct Restore {
-    /// The subject, as `revoke` takes it
-    #[arg(value_name = "SUBJECT")]
-    pub subject: String,
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    pub reason: String,
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Which running process to ask.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `who-can`.
-#[derive(Args, Debug)]
-pub struct WhoCan {
-    /// `DOMAIN/SERVICE METHOD /template`, or `METHOD URL`
-    #[arg(value_name = "ROUTE", required = true, num_args = 1..=3)]
-    pub route: Vec<String>,
-    /// Those who may not, too, and why not
-    #[arg(long)]
-    pub all: bool,
-    /// One JSON object a line, those who may not included
-    #[arg(long)]
-    pub json: bool,
-    /// Which running process to ask.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `what-can`.
-#[derive(Args, Debug)]
-pub struct WhatCan {
-    /// `DOMAIN/WORKLOAD`
-    #[arg(value_name = "CALLER")]
-    pub caller: String,
-    /// What it may not call, too, and why not
-    #[arg(long)]
-    pub all: bool,
-    /// One JSON object a line, what it may not call included
-    #[arg(long)]
-    pub json: bool,
-    /// Which running process to ask.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `call`.
-#[derive(Args, Debug)]
-pub struct Call {
-    /// The workload to call as
-    #[arg(long = "as", value_name = "DOMAIN/WORKLOAD")]
-    pub workload: WorkloadId,
-    /// GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE
-    #[arg(value_name = "METHOD", value_parser = method)]
-    pub method: Method,
-    /// An https URL of a host that the gateway serves
-    #[arg(value_name = "URL")]
-    pub url: String,
-    /// The body, sent as application/json unless -H says otherwise; @FILE reads a file
-    #[arg(short = 'd', value_name = "BODY")]
-    pub body: Option<String>,
-    /// A header field; may be repeated
-    #[arg(short = 'H', value_name = "NAME:VALUE")]
-    pub headers: Vec<String>,
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Which running process to ask.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `identity`.
-#[derive(Subcommand, Debug)]
-pub enum Identity {
-    /// Write svid.pem, svid.key and bundle.pem, and print a curl line that works
-    ///
-    /// Without --as, the identity is this process's own, attested over the Workload API. With --as, it is issued to you
-    /// for five minutes in the name of the workload.
-    Fetch(Fetch),
-}
-
-/// `identity fetch`.
-#[derive(Args, Debug)]
-pub struct Fetch {
-    /// The workload to impersonate
-    #[arg(long = "as", value_name = "DOMAIN/WORKLOAD")]
-    pub workload: Option<WorkloadId>,
-    /// Where to write the files
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub out: PathBuf,
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Which running process to ask.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `decisions`.
-#[derive(Args, Debug)]
-pub struct Decisions {
-    /// Stay, and print decisions as they happen
-    #[arg(long)]
-    pub follow: bool,
-    /// How often each happened, by check, caller and route, instead of one line each: exact, by whole minutes. A call that
-    /// several checks in shadow would have refused is counted under each of them
-    #[arg(long, conflicts_with_all = ["follow", "limit"])]
-    pub counts: bool,
-    /// Only calls of this workload, `DOMAIN/WORKLOAD` or a SPIFFE ID
-    #[arg(long, value_name = "CALLER")]
-    pub caller: Option<String>,
-    /// Only this answer
-    #[arg(long, value_name = "OUTCOME")]
-    pub outcome: Option<OutcomeArg>,
-    /// Only the last so long, such as 90s, 15m, 1h or 2d
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    pub since: Option<Duration>,
-    /// At most the latest so many [default: 50, or all of them with --since]
-    #[arg(long, value_name = "NUMBER", value_parser = at_least_one)]
-    pub limit: Option<usize>,
-    /// One JSON object a line
-    #[arg(long)]
-    pub json: bool,
-    /// Which running process to ask.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// An answer, as `--outcome` names it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum OutcomeArg {
-    /// Allowed
-    Allow,
-    /// Allowed only because a check is in shadow
-    WouldDeny,
-    /// Refused
-    Deny,
-}
-
-/// `explain`.
-#[derive(Args, Debug)]
-pub struct Explain {
-    /// The decision: its full id, or the short form that listings print
-    #[arg(value_name = "ID")]
-    pub id: String,
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Which running process to ask.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// Reads a method in either case.
-fn method(text: &str) -> Result<Method, String> {
-    Method::ALL.into_iter().find(|method| method.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| {
-        let known = Method::ALL.map(Method::as_str).join(", ");
-        format!("`{text}` is not one of {known}")
-    })
+    /// Ask a control elsewhere, such as https://control.acme.internal:8441 [env: COUNTERSIGN_SERVER]
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    pub server: Option<String>,
+    /// Who asks there: a file of `operator certificate` [env: COUNTERSIGN_CREDENTIALS]
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    pub credentials: Option<PathBuf>,
 }
 
 /// None at all would look like an answer.
@@ -483,11 +247,5 @@ mod tests {
         assert_eq!(at_least_one("1"), Ok(1));
         assert_eq!(at_least_one("0").unwrap_err(), "it takes at least one");
         assert_eq!(at_least_one("-3").unwrap_err(), "`-3` is not a whole number");
-    }
-
-    #[test]
-    fn methods_are_read_in_either_case() {
-        assert_eq!(method("post").unwrap(), Method::Post);
-        assert!(method("CONNECT").is_err());
     }
 }

@@ -18,7 +18,6 @@ use crate::env::Env;
 use crate::exit::{Exit, Failed, Outcome};
 use crate::https::{Server, Way};
 use crate::key::Impersonation;
-use crate::paths;
 use crate::term::story::Teller;
 use crate::term::time::Times;
 use crate::term::{Palette, Tone, harmless_lines, json};
@@ -42,13 +41,13 @@ struct Asked {
 /// Wrong usage, no running process, no permission to impersonate, or no answer.
 pub fn run(args: Call, env: &Env) -> Outcome {
     let asked = asked(&args)?;
-    let data = paths::running(env, args.target.data.as_deref())?;
-    crate::tasks::block_on(call(args, asked, AdminClient::new(&data), env))?
+    let client = AdminClient::to(env, &args.target)?;
+    crate::tasks::block_on(call(args, asked, client, env))?
 }
 
 async fn call(args: Call, asked: Asked, client: AdminClient, env: &Env) -> Outcome {
     let status = client.status().await?;
-    let (domain, address) = find(&status, &asked.host)?;
+    let (domain, address) = find(&status, &asked.host, args.gateway.as_deref()).await?;
     let server = server(&client, &asked.host, &domain, address).await?;
     let credential = Impersonation::obtain(&client, &args.workload).await?.credential()?;
     let way = Way::new(Some(&credential), server).map_err(Failed::new)?;
@@ -110,17 +109,42 @@ fn body(text: Option<&str>) -> Result<Bytes, Failed> {
     }
 }
 
-/// The domain that claims a host, and the listener that serves it.
-pub fn find(status: &Status, host: &Host) -> Result<(String, SocketAddr), Failed> {
-    let domain = status.hosts.get(host.as_str()).ok_or_else(|| {
+/// The domain that claims a host, and where it is served: at the gateway that was named, or at the listener of the process
+/// that was asked.
+///
+/// # Errors
+/// When nobody claims the host, or nobody serves it.
+pub async fn find(status: &Status, host: &Host, gateway: Option<&str>) -> Result<(String, SocketAddr), Failed> {
+    let domain = domain_of(status, host)?;
+    if let Some(gateway) = gateway {
+        return Ok((domain, resolve(gateway).await?));
+    }
+    let listener = status.listeners.iter().find(|listener| listener.domains.contains(&domain)).ok_or_else(|| {
+        let hint = if status.listeners.is_empty() {
+            "proxies serve it elsewhere: name one with `--gateway HOST:PORT`"
+        } else {
+            "add it to a listener in node.yaml, or name a gateway elsewhere with `--gateway HOST:PORT`"
+        };
+        Failed::new(format!("no listener here serves {domain}, the domain of `{host}`")).hint(hint)
+    })?;
+    Ok((domain, reachable(listener.address)))
+}
+
+/// The first address of a name, or the address itself.
+async fn resolve(gateway: &str) -> Result<SocketAddr, Failed> {
+    let unknown = |why: &dyn std::fmt::Display| {
+        Failed::new(format!("the gateway `{gateway}` is not found: {why}")).hint("write it like `10.0.0.7:8443`")
+    };
+    let mut found = tokio::net::lookup_host(gateway).await.map_err(|error| unknown(&error))?;
+    found.next().ok_or_else(|| unknown(&"the name has no address"))
+}
+
+/// The domain that claims a host.
+fn domain_of(status: &Status, host: &Host) -> Result<String, Failed> {
+    status.hosts.get(host.as_str()).cloned().ok_or_else(|| {
         let known: Vec<&str> = status.hosts.keys().map(String::as_str).collect();
         Failed::new(format!("no service claims the host `{host}`")).hint(format!("served are {}", known.join(", ")))
-    })?;
-    let listener = status.listeners.iter().find(|listener| listener.domains.contains(domain)).ok_or_else(|| {
-        Failed::new(format!("no listener serves {domain}, the domain of `{host}`"))
-            .hint("add it to a listener in node.yaml")
-    })?;
-    Ok((domain.clone(), reachable(listener.address)))
+    })
 }
 
 /// A listener on every address is reached over loopback.

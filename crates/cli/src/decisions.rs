@@ -10,7 +10,6 @@ use crate::admin_client::{AdminClient, Lines};
 use crate::args::{Decisions, OutcomeArg};
 use crate::env::Env;
 use crate::exit::{Exit, Failed, Outcome};
-use crate::paths;
 use crate::term::listing::Listing;
 use crate::term::time::Times;
 use crate::term::{Palette, json};
@@ -24,18 +23,17 @@ const BEFORE_FOLLOWING: usize = 10;
 /// When no process runs, or its answer breaks off.
 pub fn run(args: Decisions, env: &Env) -> Outcome {
     let query = query(&args)?;
-    let data = paths::running(env, args.target.data.as_deref())?;
-    let client = AdminClient::new(&data);
+    let client = AdminClient::to(env, &args.target)?;
     if args.counts {
         return crate::counts::run(&client, &query, args.json, env);
     }
     crate::tasks::block_on(async {
         let lines = client.decisions(&query).await?;
-        match (args.json, args.follow) {
-            (true, _) => as_json(lines).await,
-            (false, true) => follow(lines, env).await,
-            (false, false) => list(lines, env, &query).await,
+        if args.json {
+            return as_json(lines).await;
         }
+        let node = client.status().await?.node;
+        if args.follow { follow(lines, env, &node).await } else { list(lines, env, &query, &node).await }
     })?
 }
 
@@ -59,7 +57,7 @@ fn query(args: &Decisions) -> Result<DecisionQuery, Failed> {
     Ok(DecisionQuery { caller: args.caller.clone(), outcome, since, limit, follow: args.follow })
 }
 
-async fn list(mut lines: Lines, env: &Env, query: &DecisionQuery) -> Outcome {
+async fn list(mut lines: Lines, env: &Env, query: &DecisionQuery, node: &str) -> Outcome {
     let mut entries: Vec<Entry> = Vec::new();
     while let Some(entry) = lines.next().await? {
         entries.push(entry);
@@ -69,7 +67,7 @@ async fn list(mut lines: Lines, env: &Env, query: &DecisionQuery) -> Outcome {
         writeln!(out, "{}", none(query))?;
         return Ok(Exit::Yes);
     }
-    let mut listing = Listing::of(Palette::stdout(env), Times::local(), &entries);
+    let mut listing = Listing::of(Palette::stdout(env), Times::local(), &entries).told_by(node);
     for entry in &entries {
         writeln!(out, "{}", listing.line(entry))?;
     }
@@ -85,8 +83,8 @@ pub fn none(query: &DecisionQuery) -> &'static str {
     if filtered { "no decisions; try without filters" } else { "no decisions; make one with `countersign call`" }
 }
 
-async fn follow(mut lines: Lines, env: &Env) -> Outcome {
-    let mut listing = Listing::following(Palette::stdout(env), Times::local());
+async fn follow(mut lines: Lines, env: &Env, node: &str) -> Outcome {
+    let mut listing = Listing::following(Palette::stdout(env), Times::local()).told_by(node);
     while let Some(entry) = lines.next().await? {
         let mut out = io::stdout().lock();
         writeln!(out, "{}", listing.line(&entry))?;
@@ -99,7 +97,9 @@ async fn follow(mut lines: Lines, env: &Env) -> Outcome {
 /// Prints what happens from now on, until the process that is asked ends. For commands that serve and show at once.
 pub async fn stream(data: std::path::PathBuf, env: Env) -> Outcome {
     let query = DecisionQuery { limit: Some(0), follow: true, ..DecisionQuery::default() };
-    follow(AdminClient::new(&data).decisions(&query).await?, &env).await
+    let client = AdminClient::new(&data);
+    let node = client.status().await?.node;
+    follow(client.decisions(&query).await?, &env, &node).await
 }
 
 async fn as_json(mut lines: Lines) -> Outcome {

@@ -8,16 +8,16 @@ use crate::admin_client::AdminClient;
 use crate::args::Asking;
 use crate::env::Env;
 use crate::exit::{Exit, Outcome};
+use crate::tasks;
 use crate::term::{Palette, Tone, count, harmless, json};
-use crate::{paths, tasks};
 
 /// Runs the command.
 ///
 /// # Errors
 /// When no process runs.
 pub fn run(args: &Asking, env: &Env) -> Outcome {
-    let data = paths::running(env, args.target.data.as_deref())?;
-    let mut findings = tasks::block_on(AdminClient::new(&data).doctor())??;
+    let client = AdminClient::to(env, &args.target)?;
+    let mut findings = tasks::block_on(client.doctor())??;
     findings.sort_by_key(|finding| finding.severity);
     let mut out = io::stdout().lock();
     if args.json {

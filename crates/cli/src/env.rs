@@ -7,6 +7,10 @@ use std::path::PathBuf;
 pub struct Env {
     /// `COUNTERSIGN_DATA`: the data directory of the commands that ask a running process.
     pub data: Option<PathBuf>,
+    /// `COUNTERSIGN_SERVER`: the control elsewhere that those commands ask.
+    pub server: Option<String>,
+    /// `COUNTERSIGN_CREDENTIALS`: who asks there.
+    pub credentials: Option<PathBuf>,
     /// `COUNTERSIGN_LOG`: which log lines go to standard error, as `tracing` directives.
     pub log: Option<String>,
     /// `COUNTERSIGN_LOG_FORMAT`: how they are written, `text` or `json`.
@@ -30,6 +34,8 @@ impl Env {
     pub fn read() -> Self {
         Self {
             data: set("COUNTERSIGN_DATA").map(PathBuf::from),
+            server: set("COUNTERSIGN_SERVER").map(|value| value.to_string_lossy().into_owned()),
+            credentials: set("COUNTERSIGN_CREDENTIALS").map(PathBuf::from),
             log: set("COUNTERSIGN_LOG").and_then(|value| value.into_string().ok()),
             log_format: set("COUNTERSIGN_LOG_FORMAT").map(|value| value.to_string_lossy().into_owned()),
             state_home: set("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()),

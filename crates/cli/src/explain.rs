@@ -6,7 +6,6 @@ use crate::admin_client::AdminClient;
 use crate::args::Explain;
 use crate::env::Env;
 use crate::exit::{Exit, Failed, Outcome};
-use crate::paths;
 use crate::term::story::Teller;
 use crate::term::time::Times;
 use crate::term::{Palette, json};
@@ -20,8 +19,8 @@ const LONGEST: usize = 40;
 /// When no process runs, or it knows no such decision.
 pub fn run(args: &Explain, env: &Env) -> Outcome {
     check(&args.id)?;
-    let data = paths::running(env, args.target.data.as_deref())?;
-    let story = crate::tasks::block_on(AdminClient::new(&data).explain(&args.id))??;
+    let client = AdminClient::to(env, &args.target)?;
+    let story = crate::tasks::block_on(client.explain(&args.id))??;
     let mut out = io::stdout().lock();
     if args.json {
         json::line(&mut out, &story)?;

@@ -1,9 +1,9 @@
 //! `identity fetch`: certificate, key and roots as files for other tools, and a curl line that works with them.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::DirBuilder;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use agent::{FetchError, FetchedSvid};
@@ -22,7 +22,7 @@ use crate::exit::{Exit, Failed, Outcome};
 use crate::key::Impersonation;
 use crate::term::json;
 use crate::term::time::Times;
-use crate::{call, paths, shell};
+use crate::{call, credentials, shell};
 
 /// What is to be written.
 struct Fetched {
@@ -33,6 +33,8 @@ struct Fetched {
     chain: String,
     /// PEM, PKCS #8.
     key: String,
+    /// PEM: the roots of its domain, where the Workload API gave them.
+    roots: String,
 }
 
 /// Runs the command.
@@ -40,18 +42,33 @@ struct Fetched {
 /// # Errors
 /// When nothing runs, nothing is issued, or the files cannot be written.
 pub fn run(args: &Fetch, env: &Env) -> Outcome {
-    let data = paths::running(env, args.target.data.as_deref())?;
-    crate::tasks::block_on(fetch(args, &data))?
+    if let Some(socket) = &args.socket {
+        return crate::tasks::block_on(from_socket(args, socket))?;
+    }
+    let client = AdminClient::to(env, &args.target)?;
+    crate::tasks::block_on(fetch(args, client))?
 }
 
-async fn fetch(args: &Fetch, data: &Path) -> Outcome {
-    let client = AdminClient::new(data);
+/// Where only an agent runs, nobody knows which services there are: the files, and no curl line.
+async fn from_socket(args: &Fetch, socket: &Path) -> Outcome {
+    let fetched = own(socket).await?;
+    let files = Files::new(&args.out, &fetched.domain, &fetched.domain);
+    files.make(&args.out)?;
+    write(&files.chain, 0o644, &fetched.chain)?;
+    write(&files.key, 0o600, &fetched.key)?;
+    write(&files.bundle, 0o644, &fetched.roots)?;
+    let line = format!("{} --connect-to HOST:443:GATEWAY https://HOST/", curl_with(&files));
+    if args.json { show_json(&fetched, &files, &line) } else { show(&fetched, &files, &line) }
+}
+
+async fn fetch(args: &Fetch, client: AdminClient) -> Outcome {
     let status = client.status().await?;
     let fetched = match &args.workload {
         Some(workload) => impersonated(&client, workload).await?,
-        None => own(&status).await?,
+        None if client.is_elsewhere() => return Err(no_agent_there()),
+        None => domain_within(own(Path::new(&status.workload_socket)).await?, &status.organisation),
     };
-    let target = target(&status, &fetched.domain)?;
+    let target = target(&status, &fetched.domain, args.gateway.as_deref()).await?;
     let files = Files::new(&args.out, &fetched.domain, &target.domain);
     files.make(&args.out)?;
     write(&files.chain, 0o644, &fetched.chain)?;
@@ -72,12 +89,28 @@ async fn impersonated(client: &AdminClient, workload: &types::WorkloadId) -> Res
         not_after: held.issued.not_after,
         chain: held.issued.chain.clone(),
         key: held.key_pem(),
+        roots: String::new(),
     })
 }
 
-/// This process's own identity, attested by the agent.
-async fn own(status: &Status) -> Result<Fetched, Failed> {
-    let fetched = agent::fetch(Path::new(&status.workload_socket)).await.map_err(|error| {
+/// Who asks over the network is attested by nobody.
+fn no_agent_there() -> Failed {
+    Failed::usage(
+        "this process's own identity comes from the agent of its own machine, and not from a control elsewhere",
+    )
+    .hint("name the agent's socket with `--socket PATH`, or impersonate a workload with `--as DOMAIN/WORKLOAD`")
+}
+
+/// The trust domain without the organisation: the domain as policies name it.
+fn domain_within(fetched: Fetched, organisation: &str) -> Fetched {
+    let domain = fetched.domain.strip_suffix(organisation).and_then(|domain| domain.strip_suffix('.'));
+    let domain = domain.unwrap_or(&fetched.domain).to_owned();
+    Fetched { domain, ..fetched }
+}
+
+/// This process's own identity, attested by the agent. Its domain is the whole trust domain.
+async fn own(socket: &Path) -> Result<Fetched, Failed> {
+    let fetched = agent::fetch(socket).await.map_err(|error| {
         let hint = match error {
             FetchError::Denied => "this process is no registered workload; `--as DOMAIN/WORKLOAD` impersonates one",
             _ => "",
@@ -85,14 +118,13 @@ async fn own(status: &Status) -> Result<Fetched, Failed> {
         Failed::new(format!("the Workload API gave no identity: {error}")).hint(hint)
     })?;
     let svid = fetched.into_iter().next().ok_or_else(|| Failed::new("the Workload API gave no identity"))?;
-    let trust_domain = svid.spiffe_id.trust_domain().as_str();
-    let domain = trust_domain.strip_suffix(&status.organisation).and_then(|domain| domain.strip_suffix('.'));
     Ok(Fetched {
         spiffe_id: svid.spiffe_id.to_string(),
-        domain: domain.unwrap_or(trust_domain).to_owned(),
+        domain: svid.spiffe_id.trust_domain().to_string(),
         not_after: checked(&svid)?,
         chain: pem::certificates(&svid.chain_der),
         key: pem::encode("PRIVATE KEY", svid.key_der.reveal()),
+        roots: pem::certificates(&svid.bundle_der),
     })
 }
 
@@ -117,11 +149,11 @@ struct Target {
     path: String,
 }
 
-fn target(status: &Status, own: &str) -> Result<Target, Failed> {
+async fn target(status: &Status, own: &str, gateway: Option<&str>) -> Result<Target, Failed> {
     let near = status.hosts.iter().find(|(_, domain)| *domain == own).or_else(|| status.hosts.iter().next());
     let host = near.and_then(|(host, _)| Host::parse(host).ok());
     let host = host.ok_or_else(|| Failed::new("there is no service to call yet").hint("add one to a domain.yaml"))?;
-    let (domain, address) = call::find(status, &host)?;
+    let (domain, address) = call::find(status, &host, gateway).await?;
     let path = status.paths.get(host.as_str()).cloned().unwrap_or_else(|| "/".to_owned());
     Ok(Target { host, domain, address, path })
 }
@@ -147,15 +179,8 @@ impl Files {
     }
 }
 
-/// Whole or not at all, and never with a wider mode, not even for a moment.
 fn write(path: &Path, mode: u32, content: &str) -> Result<(), Failed> {
-    let half = path.with_extension("half");
-    let written = fs::remove_file(&half)
-        .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
-        .and_then(|()| OpenOptions::new().write(true).create_new(true).mode(mode).open(&half))
-        .and_then(|mut file| file.write_all(content.as_bytes()))
-        .and_then(|()| fs::rename(&half, path));
-    written.map_err(|error| unwritable(path, &error))
+    credentials::write(path, mode, content).map_err(|error| unwritable(path, &error))
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failed {
@@ -163,13 +188,16 @@ fn unwritable(path: &Path, error: &io::Error) -> Failed {
         .hint("name another directory with `--out DIR`")
 }
 
-fn curl(files: &Files, target: &Target) -> String {
+/// Who calls, and whom it takes for the gateway.
+fn curl_with(files: &Files) -> String {
     let path = |path: &Path| shell::quote(&path.display().to_string());
+    format!("curl --cacert {} --cert {} --key {}", path(&files.roots), path(&files.chain), path(&files.key))
+}
+
+fn curl(files: &Files, target: &Target) -> String {
     format!(
-        "curl --cacert {} --cert {} --key {} --connect-to {host}:443:{} https://{host}{}",
-        path(&files.roots),
-        path(&files.chain),
-        path(&files.key),
+        "{} --connect-to {host}:443:{} https://{host}{}",
+        curl_with(files),
         target.address,
         target.path,
         host = target.host,
@@ -213,6 +241,7 @@ fn show_json(fetched: &Fetched, files: &Files, curl: &str) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

@@ -92,24 +92,13 @@ impl Connection {
     /// Words: where it failed and why. The connection is of no more use then.
     pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, String> {
         let address = self.address;
-        let no_answer = |error: hyper::Error| format!("no answer from {address}: {}", causes(&error));
+        let no_answer = |error: hyper::Error| format!("no answer from {address}: {}", crate::term::causes(&error));
         self.sender.ready().await.map_err(no_answer)?;
         let (head, body) = self.sender.send_request(request).await.map_err(no_answer)?.into_parts();
         let body = Limited::new(body, limits::CALL_RESPONSE_BYTES.default_usize()).collect().await;
         let body = body.map_err(|error| format!("the response of {address} broke off: {error}"))?;
         Ok(Response::from_parts(head, body.to_bytes()))
     }
-}
-
-/// An error and what caused it: hyper's own words alone do not say that a TLS alert came.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 fn client_config(credential: Option<&Credential>, server: Server) -> Result<ClientConfig, Error> {

@@ -46,8 +46,11 @@ impl Impersonation {
     }
 }
 
-/// An ECDSA P-256 key and a request that proves it. The names in the certificate are the issuer's to choose.
-fn request() -> Result<(KeyPair, String), rcgen::Error> {
+/// An ECDSA P-256 key and a request in PEM that proves it. The names in the certificate are the issuer's to choose.
+///
+/// # Errors
+/// The library's.
+pub fn request() -> Result<(KeyPair, String), rcgen::Error> {
     let key = KeyPair::generate()?;
     let csr = CertificateParams::default().serialize_request(&key)?;
     Ok((key, pem::encode("CERTIFICATE REQUEST", csr.der())))

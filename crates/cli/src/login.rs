@@ -6,17 +6,17 @@ use crate::admin_client::AdminClient;
 use crate::args::Asking;
 use crate::env::Env;
 use crate::exit::{Exit, Outcome};
+use crate::tasks;
 use crate::term::time::Times;
 use crate::term::{harmless, json};
-use crate::{paths, tasks};
 
 /// Runs the command.
 ///
 /// # Errors
 /// When no process runs, or it serves no console.
 pub fn run(args: &Asking, env: &Env) -> Outcome {
-    let data = paths::running(env, args.target.data.as_deref())?;
-    let link = tasks::block_on(AdminClient::new(&data).login_link())??;
+    let client = AdminClient::to(env, &args.target)?;
+    let link = tasks::block_on(client.login_link())??;
     let mut out = io::stdout().lock();
     if args.json {
         json::line(&mut out, &link)?;

@@ -8,6 +8,7 @@ mod args;
 mod call;
 mod check;
 mod counts;
+mod credentials;
 mod decisions;
 #[cfg(feature = "demo")]
 mod demo;
@@ -16,23 +17,27 @@ mod env;
 mod exit;
 mod explain;
 mod fetch;
+mod fleet;
 mod https;
 mod init;
+mod join;
 mod key;
 mod load;
 mod login;
 mod logs;
 mod manager;
+mod operator;
 mod paths;
+mod proposals;
 mod publish;
 mod revisions;
+mod roles;
 mod schema;
 mod shell;
 mod tasks;
 mod term;
 mod tests_command;
 mod trust;
-mod up;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -40,7 +45,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mimalloc::MiMalloc;
 
-use crate::args::{Cli, Command, Identity};
+use crate::args::{Cli, Command, Identity, Operator};
 use crate::env::Env;
 use crate::exit::{Exit, Failed, Outcome};
 use crate::term::{Palette, Tone, harmless_lines};
@@ -85,10 +90,20 @@ fn run(command: Command, env: &Env) -> Outcome {
         Command::Check(args) => check::run(&args, env),
         Command::Test(args) => tests_command::run(&args, env),
         Command::Schema(args) => schema::run(&args, env),
-        Command::Up(args) => up::run(&args, env),
+        Command::Up(args) => roles::up::run(&args, env),
+        Command::Control(args) => roles::control::run(&args, env),
+        Command::Proxy(args) => roles::proxy::run(&args, env),
+        Command::Agent(args) => roles::agent::run(&args, env),
         Command::Publish(args) => publish::run(args, env),
         Command::Revisions(args) => revisions::run(&args, env),
         Command::Rollback(args) => revisions::rollback(args, env),
+        Command::Proposals(args) => proposals::run(&args, env),
+        Command::Approve(args) => proposals::approve(args, env),
+        Command::Withdraw(args) => proposals::withdraw(args, env),
+        Command::JoinToken(args) => join::run(&args, env),
+        Command::Fleet(args) => fleet::run(&args, env),
+        Command::Retire(args) => fleet::retire(args, env),
+        Command::Operator(Operator::Certificate(args)) => operator::certificate(&args, env),
         Command::Revoke(args) => trust::revoke(args, env),
         Command::Restore(args) => trust::restore(args, env),
         Command::Subjects(args) => trust::subjects(&args, env),

@@ -21,6 +21,11 @@ pub fn reloading() {
     }
 }
 
+/// What it is doing, before it takes calls.
+pub fn status(words: &str) {
+    tell(&[NotifyState::Status(words)]);
+}
+
 /// It takes no more calls.
 pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("finishing what is in flight")]);
@@ -32,20 +37,23 @@ fn tell(what: &[NotifyState<'_>]) {
     }
 }
 
-/// Says that it is alive, as often as the service manager wants to hear it (`WatchdogSec=`), for as long as the running
-/// process answers on its admin socket. Never ends.
-pub async fn keep_alive(client: AdminClient) {
+/// Says that it is alive, as often as the service manager wants to hear it (`WatchdogSec=`), for as long as it answers.
+/// Never ends.
+pub async fn keep_alive<F: Future<Output = bool>>(answers: impl Fn() -> F) {
     let Some(patience) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
     // half of it, as sd_watchdog_enabled(3) advises
     let mut due = interval((patience / 2).max(Duration::from_millis(1)));
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         due.tick().await;
-        match tokio::time::timeout(patience / 2, client.status()).await {
-            Ok(Ok(_)) => tell(&[NotifyState::Watchdog]),
-            _ => {
-                tracing::warn!("the admin socket does not answer, and the service manager is not told that all is well")
-            }
+        match tokio::time::timeout(patience / 2, answers()).await {
+            Ok(true) => tell(&[NotifyState::Watchdog]),
+            _ => tracing::warn!("it does not answer itself, and the service manager is not told that all is well"),
         }
     }
+}
+
+/// Whether the running process answers on its admin socket.
+pub async fn admin_answers(client: AdminClient) -> bool {
+    client.status().await.is_ok()
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use api::admin::{Publication, PublicationKind, Rollback};
+use api::admin::{Publication, PublicationKind, Published, Rollback};
 use runtime::clock::SystemClock;
 use types::{Clock, Timestamp};
 
@@ -14,7 +14,7 @@ use crate::publish::short;
 use crate::term::table::{Cell, Table};
 use crate::term::time::Times;
 use crate::term::{Palette, Tone, count, harmless, json};
-use crate::{paths, tasks};
+use crate::{proposals, publish, tasks};
 
 /// How many changes of one publication a listing shows.
 const CHANGES_SHOWN: usize = 4;
@@ -24,8 +24,8 @@ const CHANGES_SHOWN: usize = 4;
 /// # Errors
 /// When no process runs.
 pub fn run(args: &args::Revisions, env: &Env) -> Outcome {
-    let data = paths::running(env, args.target.data.as_deref())?;
-    let publications = tasks::block_on(AdminClient::new(&data).publications(args.limit))??;
+    let client = AdminClient::to(env, &args.target)?;
+    let publications = tasks::block_on(client.publications(args.limit))??;
     let mut out = io::stdout().lock();
     if args.json {
         json::lines(&mut out, &publications)?;
@@ -40,9 +40,8 @@ pub fn run(args: &args::Revisions, env: &Env) -> Outcome {
 /// # Errors
 /// When no process runs, or there is no such revision.
 pub fn rollback(args: args::Rollback, env: &Env) -> Outcome {
-    let data = paths::running(env, args.target.data.as_deref())?;
+    let client = AdminClient::to(env, &args.target)?;
     let request = Rollback { revision: args.revision, why: args.why };
-    let client = AdminClient::new(&data);
     let before = tasks::block_on(client.status())??.revision;
     let published = tasks::block_on(client.rollback(&request))??;
     let (palette, mut out) = (Palette::stdout(env), io::stdout().lock());
@@ -51,17 +50,21 @@ pub fn rollback(args: args::Rollback, env: &Env) -> Outcome {
     } else {
         show_rollback(&mut out, palette, &published, &before)?;
     }
-    Ok(Exit::Yes)
+    Ok(publish::exit_of(&published))
 }
 
 /// Going back to what is current goes nowhere, and says so.
-fn show_rollback(out: &mut impl Write, palette: Palette, published: &Publication, before: &str) -> io::Result<()> {
-    let revision = palette.paint(Tone::Strong, short(&published.revision));
-    if published.revision == before {
-        return writeln!(out, "revision {revision} is current already; nothing was rolled back");
+fn show_rollback(out: &mut impl Write, palette: Palette, published: &Published, before: &str) -> io::Result<()> {
+    match published {
+        Published::Proposed { proposal } => proposals::show_proposed(out, palette, proposal),
+        Published::Current { publication, .. } if publication.revision == before => {
+            let revision = palette.paint(Tone::Strong, short(&publication.revision));
+            writeln!(out, "revision {revision} is current already; nothing was rolled back")
+        }
+        Published::Current { publication, reach } => {
+            publish::show_current(out, palette, publication, reach, "is current again")
+        }
     }
-    writeln!(out, "revision {revision} is current again: publication {}", published.number)?;
-    show_changes(out, published, usize::MAX)
 }
 
 fn show(
@@ -119,6 +122,8 @@ pub fn show_changes(out: &mut impl Write, publication: &Publication, most: usize
 
 #[cfg(test)]
 mod tests {
+    use api::admin::Reach;
+
     use super::*;
 
     fn publication(number: u64, kind: PublicationKind, why: &str, changes: &[&str]) -> Publication {
@@ -130,6 +135,7 @@ mod tests {
             operator: "local".into(),
             why: why.into(),
             changes: changes.iter().map(ToString::to_string).collect(),
+            approvals: Vec::new(),
             current: number == 2,
         }
     }
@@ -139,6 +145,8 @@ mod tests {
         let back = publication(3, PublicationKind::Rollback, "", &["policy finance/freeze removed"]);
         let shown = |before: &str| {
             let mut out = Vec::new();
+            let reach = Reach { in_force: 1, enforcers: 1, waiting: Vec::new() };
+            let back = Published::Current { publication: back.clone(), reach };
             show_rollback(&mut out, Palette::plain(), &back, before).unwrap();
             String::from_utf8(out).unwrap()
         };
@@ -146,7 +154,8 @@ mod tests {
         let other = "2f9c21e".repeat(8);
         assert_eq!(
             shown(&other),
-            "revision 3f9c21e is current again: publication 3\n     policy finance/freeze removed\n"
+            "revision 3f9c21e is current again: publication 3\n     policy finance/freeze removed\n  \
+             in force at the one enforcer\n"
         );
     }
 

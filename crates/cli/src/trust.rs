@@ -1,7 +1,6 @@
 //! `revoke`, `restore`, `subjects`: trust that is taken away, and given back.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
 use api::admin::{Restore, Revocation, Revoke};
 use runtime::clock::SystemClock;
@@ -13,8 +12,8 @@ use crate::env::Env;
 use crate::exit::{Exit, Failed, Outcome};
 use crate::term::table::{Cell, Table};
 use crate::term::time::Times;
-use crate::term::{Palette, Tone, harmless, json};
-use crate::{paths, tasks};
+use crate::term::{Palette, Tone, duration, harmless, json};
+use crate::{publish, tasks};
 
 /// Runs `revoke`.
 ///
@@ -25,10 +24,10 @@ pub fn revoke(args: args::Revoke, env: &Env) -> Outcome {
         let hint = "it is what whoever finds the subject refused will read";
         return Err(Failed::usage("a revocation needs a reason").hint(hint));
     }
-    let seconds = args.time.map(whole_seconds).transpose()?;
-    let data = paths::running(env, args.target.data.as_deref())?;
+    let seconds = args.time.map(duration::whole_seconds).transpose()?;
+    let client = AdminClient::to(env, &args.target)?;
     let request = Revoke { subject: args.subject, reason: args.reason, seconds };
-    let revoked = tasks::block_on(AdminClient::new(&data).revoke(&request))??;
+    let revoked = tasks::block_on(client.revoke(&request))??;
     let (palette, mut out) = (Palette::stdout(env), io::stdout().lock());
     if args.json {
         json::line(&mut out, &revoked)?;
@@ -38,16 +37,9 @@ pub fn revoke(args: args::Revoke, env: &Env) -> Outcome {
     writeln!(out, "{subject} is {} {}", palette.paint(Tone::Bad, "revoked"), until(&revoked, &Times::local()))?;
     note(&mut out, &revoked)?;
     writeln!(out, "  every call of it is refused from now on, and what it had open is cut (epoch {})", revoked.epoch)?;
+    reach(&mut out, palette, &revoked)?;
     writeln!(out, "  `countersign restore {}` gives it back", crate::shell::quote(&subject))?;
     Ok(Exit::Yes)
-}
-
-/// A time that is no whole number of seconds would be cut short, and nothing is not a time.
-fn whole_seconds(time: Duration) -> Result<u64, Failed> {
-    if time.subsec_nanos() == 0 && time.as_secs() > 0 {
-        return Ok(time.as_secs());
-    }
-    Err(Failed::usage("--for takes whole seconds, at least one").hint("write it like `15m` or `1h`"))
 }
 
 /// Runs `restore`.
@@ -55,9 +47,9 @@ fn whole_seconds(time: Duration) -> Result<u64, Failed> {
 /// # Errors
 /// When no process runs, or the subject is not revoked.
 pub fn restore(args: args::Restore, env: &Env) -> Outcome {
-    let data = paths::running(env, args.target.data.as_deref())?;
+    let client = AdminClient::to(env, &args.target)?;
     let request = Restore { subject: args.subject, reason: args.reason };
-    let restored = tasks::block_on(AdminClient::new(&data).restore(&request))??;
+    let restored = tasks::block_on(client.restore(&request))??;
     let (palette, mut out) = (Palette::stdout(env), io::stdout().lock());
     if args.json {
         json::line(&mut out, &restored)?;
@@ -66,6 +58,7 @@ pub fn restore(args: args::Restore, env: &Env) -> Outcome {
     let subject = harmless(&restored.subject).into_owned();
     writeln!(out, "{subject} is {}: policies decide about it again", palette.paint(Tone::Good, "restored"))?;
     note(&mut out, &restored)?;
+    reach(&mut out, palette, &restored)?;
     Ok(Exit::Yes)
 }
 
@@ -74,8 +67,8 @@ pub fn restore(args: args::Restore, env: &Env) -> Outcome {
 /// # Errors
 /// When no process runs.
 pub fn subjects(args: &args::Asking, env: &Env) -> Outcome {
-    let data = paths::running(env, args.target.data.as_deref())?;
-    let revoked = tasks::block_on(AdminClient::new(&data).revocations())??;
+    let client = AdminClient::to(env, &args.target)?;
+    let revoked = tasks::block_on(client.revocations())??;
     let mut out = io::stdout().lock();
     if args.json {
         json::lines(&mut out, &revoked)?;
@@ -113,6 +106,11 @@ fn until(revoked: &Revocation, times: &Times) -> String {
     revoked.until.map_or_else(|| "until it is restored".to_owned(), |end| format!("until {}", times.full(end)))
 }
 
+/// Where it is in force, as far as control waited for it.
+fn reach(out: &mut impl Write, palette: Palette, changed: &Revocation) -> io::Result<()> {
+    changed.reach.as_ref().map_or(Ok(()), |reach| publish::show_reach(out, palette, reach))
+}
+
 fn note(out: &mut impl Write, revocation: &Revocation) -> io::Result<()> {
     if revocation.note.is_empty() { Ok(()) } else { writeln!(out, "  {}", harmless(&revocation.note)) }
 }
@@ -132,6 +130,7 @@ mod tests {
             until,
             epoch: 3,
             note: String::new(),
+            reach: None,
         };
         let listed =
             [one("spiffe://platform.acme.internal/ci", None), one("serial:5c1e08", Some(at.plus_seconds(3_600)))];
@@ -144,12 +143,5 @@ spiffe://platform.acme.internal/ci  since 09:14  for good     local  runner take
 serial:5c1e08                       since 09:14  until 10:14  local  runner taken over\u{fffd}
 "
         );
-    }
-
-    #[test]
-    fn a_time_is_whole_seconds() {
-        assert_eq!(whole_seconds(Duration::from_secs(90)).unwrap(), 90);
-        assert!(whole_seconds(Duration::from_millis(1_500)).is_err());
-        assert!(whole_seconds(Duration::ZERO).is_err());
     }
 }

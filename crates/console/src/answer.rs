@@ -91,7 +91,9 @@ struct FailurePage<'a> {
 /// Why something was not done, for an operator.
 pub(crate) fn failed(frame: Frame, failure: &Failure) -> Response {
     let title = match failure.code {
-        FailureCode::BadRequest => "That cannot be understood",
+        FailureCode::BadRequest | FailureCode::WrongMethod | FailureCode::WrongType => "That cannot be understood",
+        FailureCode::Unidentified => "Nobody known asks that",
+        FailureCode::TooLarge => "That is too long",
         FailureCode::NotAllowed => "Policy refuses that",
         FailureCode::NotFound => "There is no such thing",
         FailureCode::Ambiguous => "More than one thing has that name",

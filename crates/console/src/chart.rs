@@ -232,6 +232,7 @@ mod tests {
             operator: "local".into(),
             why: "why".into(),
             changes: Vec::new(),
+            approvals: Vec::new(),
             current: true,
         }
     }

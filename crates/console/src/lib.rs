@@ -1,14 +1,15 @@
 //! The web console: pages over `api::admin::Admin`, rendered here, readable without scripts and without a network.
 //!
-//! It speaks plain HTTP on a loopback address. Every page but the login asks for a session, every act for a token of
-//! that session beside; docs/decisions/0008 says why the cookie is what it is.
+//! It speaks plain HTTP on a loopback address, or is served over TLS by whoever has a certificate ([`pages`]). Every page
+//! but the login asks for a session, every act for a token of that session beside; docs/decisions/0008 says why the
+//! cookie is what it is.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::admin::Admin;
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use types::Clock;
@@ -18,15 +19,18 @@ mod assets;
 mod chart;
 mod map;
 mod pages;
+mod peers;
 mod places;
 mod room;
 mod rows;
 mod session;
 mod shield;
 mod show;
+mod site;
 mod text;
 
 pub use places::{Door, Place, places};
+pub use site::Site;
 
 /// How long answers may take once the console was asked to finish.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -36,8 +40,13 @@ const DRAIN: Duration = Duration::from_millis(500);
 pub(crate) struct Console {
     admin: Arc<dyn Admin>,
     clock: Arc<dyn Clock>,
-    /// Where it listens: the only host that requests may name.
-    address: SocketAddr,
+    /// Where it is served: the only hosts that requests may name.
+    site: Arc<Site>,
+}
+
+/// The pages, for a server that speaks TLS and asks for no certificate of a browser.
+pub fn pages(admin: Arc<dyn Admin>, clock: Arc<dyn Clock>, site: Site) -> Router {
+    places::router(Console { admin, clock, site: Arc::new(site) })
 }
 
 /// Serves until `finishing` becomes true, or its sender is gone.
@@ -56,7 +65,7 @@ pub async fn serve(
         return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
     }
     let late = finishing.clone();
-    let routes = places::router(Console { admin, clock, address });
+    let routes = pages(admin, clock, Site::loopback(address));
     let serving = axum::serve(room::Room::new(listener), routes).with_graceful_shutdown(asked(finishing));
     tokio::select! {
         served = async { serving.await } => served,

@@ -15,7 +15,7 @@ use axum::response::Response;
 use types::Timestamp;
 
 use crate::shield::comes_from_us;
-use crate::{Console, answer, show};
+use crate::{Console, Site, answer, show};
 
 /// The form field of the session's token.
 const TOKEN: &str = "token";
@@ -73,7 +73,7 @@ impl FromRequestParts<Console> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, Response> {
         let locked = || answer::locked(&parts.headers, parts.method == axum::http::Method::POST);
-        let secret = cookie(&parts.headers, console.address.port()).ok_or_else(locked)?;
+        let secret = cookie(&parts.headers, &console.site).ok_or_else(locked)?;
         let asked = console.clone().aside(move |admin, _| {
             let operator = admin.session(&secret)?;
             let (status, health) = (admin.status(), admin.health());
@@ -109,7 +109,7 @@ impl FromRequest<Console> for Act {
     type Rejection = Response;
 
     async fn from_request(request: Request, console: &Console) -> Result<Self, Response> {
-        if !comes_from_us(request.headers(), console.address) {
+        if !comes_from_us(request.headers(), &console.site) {
             return Err(foreign());
         }
         let (mut parts, body) = request.into_parts();
@@ -131,7 +131,7 @@ impl FromRequest<Console> for Stranger {
     type Rejection = Response;
 
     async fn from_request(request: Request, console: &Console) -> Result<Self, Response> {
-        if !comes_from_us(request.headers(), console.address) {
+        if !comes_from_us(request.headers(), &console.site) {
             return Err(foreign());
         }
         Ok(Self(fields(request, console).await?))
@@ -156,13 +156,8 @@ fn token_of(secret: &str) -> String {
     hmac::sign(&key, b"countersign console form").as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Cookies are shared by all ports of a host: with the port in its name, two installations keep their own.
-fn name(port: u16) -> String {
-    format!("countersign-{port}")
-}
-
-fn cookie(headers: &HeaderMap, port: u16) -> Option<String> {
-    let name = name(port);
+fn cookie(headers: &HeaderMap, site: &Site) -> Option<String> {
+    let name = site.cookie();
     let texts = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut values = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let value = values.find(|(key, _)| *key == name).map(|(_, value)| value)?;
@@ -170,16 +165,16 @@ fn cookie(headers: &HeaderMap, port: u16) -> Option<String> {
 }
 
 /// The cookie of a new session. `None` where its secret is no text for a cookie, which control does not make.
-pub(crate) fn set(session: &Session, now: Timestamp, port: u16) -> Option<HeaderValue> {
+pub(crate) fn set(session: &Session, now: Timestamp, site: &Site) -> Option<HeaderValue> {
     let is_fit = session.secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
     let seconds = session.until.seconds().saturating_sub(now.seconds());
-    let text = format!("{}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}", name(port), session.secret);
+    let text = format!("{}={}; {}; Max-Age={seconds}", site.cookie(), session.secret, site.cookie_attributes());
     HeaderValue::from_str(&text).ok().filter(|_| is_fit)
 }
 
 /// The cookie that ends the browser's side of a session.
-pub(crate) fn clear(port: u16) -> Option<HeaderValue> {
-    HeaderValue::from_str(&format!("{}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0", name(port))).ok()
+pub(crate) fn clear(site: &Site) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("{}=; {}; Max-Age=0", site.cookie(), site.cookie_attributes())).ok()
 }
 
 #[cfg(test)]
@@ -190,22 +185,30 @@ mod tests {
         Session { secret: secret.into(), operator: "local".into(), until: Timestamp::from_seconds(100) }
     }
 
+    fn site(port: u16) -> Site {
+        Site::loopback(([127, 0, 0, 1], port).into())
+    }
+
     #[test]
     fn the_cookie_is_found_among_others() {
         let mut headers = HeaderMap::new();
         headers.append(header::COOKIE, HeaderValue::from_static("a=b; countersign-1=other"));
         headers.append(header::COOKIE, HeaderValue::from_static("countersign-8441=s3cret"));
-        assert_eq!(cookie(&headers, 8441).unwrap(), "s3cret");
-        assert_eq!(cookie(&headers, 1).unwrap(), "other");
-        assert_eq!(cookie(&headers, 2), None);
-        assert_eq!(cookie(&HeaderMap::new(), 8441), None);
+        assert_eq!(cookie(&headers, &site(8441)).unwrap(), "s3cret");
+        assert_eq!(cookie(&headers, &site(1)).unwrap(), "other");
+        assert_eq!(cookie(&headers, &site(2)), None);
+        assert_eq!(cookie(&HeaderMap::new(), &site(8441)), None);
+        // over TLS a cookie that plain HTTP could have set is none
+        assert_eq!(cookie(&headers, &Site::tls(8441, [])), None);
     }
 
     #[test]
     fn the_cookie_is_for_this_site_and_no_script() {
-        let value = set(&session("s3cret"), Timestamp::from_seconds(40), 8441).unwrap();
+        let value = set(&session("s3cret"), Timestamp::from_seconds(40), &site(8441)).unwrap();
         assert_eq!(value, "countersign-8441=s3cret; Path=/; HttpOnly; SameSite=Strict; Max-Age=60");
-        assert_eq!(set(&session("a; Domain=evil"), Timestamp::default(), 8441), None);
+        assert_eq!(set(&session("a; Domain=evil"), Timestamp::default(), &site(8441)), None);
+        let value = set(&session("s3cret"), Timestamp::from_seconds(40), &Site::tls(443, [])).unwrap();
+        assert_eq!(value, "__Host-countersign-443=s3cret; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=60");
     }
 
     #[test]

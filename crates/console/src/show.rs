@@ -61,6 +61,25 @@ pub(crate) fn duration(micros: u64) -> String {
     }
 }
 
+/// `340 B`, `12 KiB`, `3.9 GiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes;
+    let mut units = UNITS.iter();
+    let mut unit = units.next().copied().unwrap_or_default();
+    while size >= 1024 * 1024 {
+        let Some(next) = units.next() else { break };
+        (size, unit) = (size / 1024, next);
+    }
+    match size / 1024 {
+        whole @ 0..10 => format!("{whole}.{} {unit}", size % 1024 * 10 / 1024),
+        whole => format!("{} {unit}", grouped(whole)),
+    }
+}
+
 /// A number with commas between thousands.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -115,16 +134,16 @@ pub(crate) fn link(path: &str, query: &[(&str, &str)]) -> String {
         out.push(mark);
         out.push_str(name);
         out.push('=');
-        out.push_str(&Encoded(value).to_string());
+        out.push_str(&Segment(value).to_string());
         mark = '&';
     }
     out
 }
 
-/// Percent-encoded but for RFC 3986 unreserved characters.
-struct Encoded<'a>(&'a str);
+/// A part of a path: percent-encoded but for RFC 3986 unreserved characters.
+pub(crate) struct Segment<'a>(pub &'a str);
 
-impl fmt::Display for Encoded<'_> {
+impl fmt::Display for Segment<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for byte in self.0.bytes() {
             if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -154,6 +173,9 @@ mod tests {
     fn amounts_carry_their_unit() {
         assert_eq!([span(5), span(125), span(7200), span(432_000)], ["5 s", "2 min", "2 h", "5 days"]);
         assert_eq!([duration(840), duration(3_149), duration(12_449_000)], ["840 µs", "3.1 ms", "12.4 s"]);
+        assert_eq!([bytes(0), bytes(1023), bytes(1536)], ["0 B", "1023 B", "1.5 KiB"]);
+        assert_eq!([bytes(12 << 20), bytes((39 << 30) / 10), bytes(u64::MAX)], ["12 MiB", "3.8 GiB", "16,777,215 TiB"]);
+        assert_eq!([bytes(640), bytes(3_355_443), bytes(4 << 30)], ["640 B", "3.1 MiB", "4.0 GiB"]);
         assert_eq!(count(1, "call", "calls"), "1 call");
         assert_eq!(count(1_204, "call", "calls"), "1,204 calls");
     }

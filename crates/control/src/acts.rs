@@ -52,13 +52,18 @@ pub fn not_done(ledger: &Ledger, act: &Administration<'_>, failure: NotDone<NotW
         NotDone::Store(error) => unavailable(&error),
         NotDone::Record(error) => not_recorded(&error),
         NotDone::NotKept(error) => {
-            let note = bounded(&format!("it did not take effect: {error}"), &limits::NOTE_BYTES);
-            let facts = Administration { outcome: Outcome::Deny, note: &note, ..act.clone() };
-            if let Err(error) = ledger.administration(&facts) {
-                tracing::error!(%error, act = act.act, "an act that did not take effect stands in the record as done");
-            }
+            taken_back(ledger, act, &error);
             unavailable(&error)
         }
+    }
+}
+
+/// Says on record that an act which stands there as accepted did not take effect.
+pub fn taken_back(ledger: &Ledger, act: &Administration<'_>, error: &StoreError) {
+    let note = bounded(&format!("it did not take effect: {error}"), &limits::NOTE_BYTES);
+    let facts = Administration { outcome: Outcome::Deny, note: &note, ..act.clone() };
+    if let Err(error) = ledger.administration(&facts) {
+        tracing::error!(%error, act = act.act, "an act that did not take effect stands in the record as done");
     }
 }
 

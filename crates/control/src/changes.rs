@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use policy::model::{self, Unlisted};
-use trustdir::{Domain, Revision, Service, Workload};
+use policy::model::{self, Role, Unlisted};
+use trustdir::{Domain, Folder, NodeGroup, Operator, Owner, Revision, Service, Workload};
 use types::{Label, PolicyId, RouteId, limits};
 
 /// What comes with `new`, one sentence each, at most as many as are read; the last one counts the rest. Empty where
@@ -57,18 +57,53 @@ fn value<T: PartialEq + Display>(what: impl Display, old: &T, new: &T, said: &mu
 }
 
 fn organisation(old: &Revision, new: &Revision, said: &mut Vec<String>) {
+    owners("the organisation", old.owners_of(&Folder::Organisation), new.owners_of(&Folder::Organisation), said);
+    operators(old, new, said);
+    node_groups(old, new, said);
     let (old, new) = (old.model(), new.model());
     value("the risk of the unknown", &old.risk_unknown, &new.risk_unknown, said);
     let zone = |model: &policy::Model| model.timezone.iana_name().unwrap_or("UTC").to_owned();
     value("the time zone", &zone(old), &zone(new), said);
 }
 
+fn owners(of: impl Display, old: &[Owner], new: &[Owner], said: &mut Vec<String>) {
+    let names = |owners: &[Owner]| owners.iter().map(ToString::to_string).collect::<BTreeSet<String>>();
+    let listed = |names: BTreeSet<String>| match names.is_empty() {
+        true => "nobody".to_owned(),
+        false => names.into_iter().collect::<Vec<_>>().join(", "),
+    };
+    value(format!("who owns {of}"), &listed(names(old)), &listed(names(new)), said);
+}
+
+fn operators(old: &Revision, new: &Revision, said: &mut Vec<String>) {
+    for (name, before, after) in sides("operator", old.operators(), new.operators(), said) {
+        let Operator { uid, roles } = before;
+        let shown = |uid: Option<u32>| uid.map_or_else(|| "none".to_owned(), |uid| uid.to_string());
+        value(format!("the user id of operator {name}"), &shown(*uid), &shown(after.uid), said);
+        let listed = |roles: &BTreeSet<Role>| {
+            let words: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+            if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+        };
+        value(format!("the roles of operator {name}"), &listed(roles), &listed(&after.roles), said);
+    }
+}
+
+fn node_groups(old: &Revision, new: &Revision, said: &mut Vec<String>) {
+    for (name, before, after) in sides("node group", old.nodes(), new.nodes(), said) {
+        let life = |group: &NodeGroup| format!("{} s", group.rejoin_within.as_secs());
+        value(format!("rejoin_within of node group {name}"), &life(before), &life(after), said);
+    }
+}
+
 fn domains(old: &Revision, new: &Revision, said: &mut Vec<String>) {
     for (name, before, after) in sides("domain", old.domains(), new.domains(), said) {
-        let Domain { name: _, trust_domain: _, svid_ttl } = before;
+        let Domain { name: _, trust_domain: _, svid_ttl, when_stale, signals_stale, owners: owned_by } = before;
         let life = |seconds: u64| format!("{seconds} s");
         let what = format!("the life of certificates of {name}");
         value(what, &life(svid_ttl.as_secs()), &life(after.svid_ttl.as_secs()), said);
+        owners(name, owned_by, &after.owners, said);
+        value(format!("when_stale of {name}"), when_stale, &after.when_stale, said);
+        value(format!("signals_stale of {name}"), signals_stale, &after.signals_stale, said);
         modes(name, old, new, said);
         let both = old.model().domains.get(name).zip(new.model().domains.get(name));
         if let Some((before, after)) = both {
@@ -157,7 +192,8 @@ fn routes(old: &model::Service, new: &model::Service, said: &mut Vec<String>) {
 
 fn workloads(old: &Revision, new: &Revision, said: &mut Vec<String>) {
     for (name, before, after) in sides("workload", old.workloads(), new.workloads(), said) {
-        let Workload { id: _, spiffe_id: _, rules, svid_ttl } = before;
+        let Workload { id: _, spiffe_id: _, rules, svid_ttl, runs_on } = before;
+        value(format!("where {name} runs"), &places(runs_on.as_ref()), &places(after.runs_on.as_ref()), said);
         if *rules != after.rules {
             said.push(format!("how {name} is attested changed"));
         }
@@ -167,6 +203,11 @@ fn workloads(old: &Revision, new: &Revision, said: &mut Vec<String>) {
             said.push(format!("the life of certificates of {name} changed"));
         }
     }
+}
+
+fn places(groups: Option<&BTreeSet<Label>>) -> String {
+    let names = groups.map(|groups| groups.iter().map(Label::as_str).collect::<Vec<_>>().join(", "));
+    names.unwrap_or_else(|| "on control's machine".to_owned())
 }
 
 /// Written policies are told one by one; generated ones follow from settings that are told, or are told where they are

@@ -82,3 +82,36 @@ fn more_changes_than_are_read_are_counted() {
     let told = said("policies/guardrails.cedar", many);
     assert_eq!((told.len(), told.last().unwrap().as_str()), (100, "and 51 more changes"));
 }
+
+#[test]
+fn who_administers_and_where_workloads_run_is_told() {
+    let old = revision_of(&crate::fixture::owned());
+    let mut files = crate::fixture::owned();
+    let change = |files: &mut trustdir::MemoryFiles, path: &str, from: &str, to: &str| {
+        let text = String::from_utf8(files.remove(path).unwrap()).unwrap();
+        assert!(text.contains(from), "{text}");
+        files.insert(path, text.replace(from, to));
+    };
+    let vera = "vera: { uid: 4005, roles: [viewer] }";
+    change(&mut files, "countersign.yaml", vera, "vera: { roles: [viewer, operator] }");
+    change(&mut files, "countersign.yaml", "owners: [operator:sally]", "owners: [operator:sally, operator:local]");
+    change(
+        &mut files,
+        "domains/shop/domain.yaml",
+        "owners: [operator:alice]",
+        "when_stale: { after: 1h, then: serve }",
+    );
+    let said = changes(&old, &revision_of(&files));
+    for wanted in [
+        "who owns the organisation changed from operator:sally to operator:local, operator:sally",
+        "the user id of operator vera changed from 4005 to none",
+        "the roles of operator vera changed from viewer to viewer, operator",
+        "who owns shop changed from operator:alice to nobody",
+        "when_stale of shop changed from deny after 15m to serve after 1h",
+    ] {
+        assert!(said.iter().any(|one| one == wanted), "{wanted}: {said:?}");
+    }
+    let mut files = crate::fixture::owned();
+    crate::fixture::append(&mut files, "countersign.yaml", "nodes: { vm: { join: token } }\n");
+    assert_eq!(changes(&old, &revision_of(&files)), ["node group vm added"]);
+}

@@ -1,10 +1,10 @@
-//! Counting: a thread that follows the decision log and folds it into the store, each record once.
+//! Counting: a thread that follows the decision logs, this node's own and those that were shipped, and folds them into the store, each record once.
 //!
 //! How far each lane was read is kept in the same transaction as what was counted. A process that dies in between counts
 //! again what was not kept, and nothing twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -16,6 +16,7 @@ use thiserror::Error;
 use types::facts::{self, Caller, Facts, Outcome};
 use types::{Clock, Mode, Reason, Timestamp, TrustDomain, limits};
 
+use crate::intake::Intake;
 use crate::names;
 use crate::store::{CountKey, Fold, LanePosition, Store, StoreError};
 
@@ -28,8 +29,10 @@ const TOLD: usize = 8;
 
 /// What is counted, and where.
 pub struct Counting {
-    /// The log's directory.
+    /// The directory of this node's own log.
     pub log: PathBuf,
+    /// The logs of others.
+    pub intake: Arc<Intake>,
     /// The store.
     pub store: Arc<Store>,
     /// The organisation whose trust domains are shortened.
@@ -151,13 +154,15 @@ impl Counting {
     /// Follows until it is stopped, or stuck. Whoever calls again goes on from what was kept.
     fn follow(&self, progress: &Progress, forgotten: &mut Timestamp) -> Result<(), Stuck> {
         let mut positions = self.store.positions()?;
-        let known = positions.iter().map(|(lane, next)| ((lane.start, lane.lane.clone()), *next));
-        let mut cursor = Cursor::open_after(&self.log, known.collect())?;
+        let mut logs = vec![Log::open("", &self.log, &positions, 0)?];
         loop {
             let looked = self.clock.now();
-            while self.take(&mut cursor, &mut positions, progress)? {
-                if progress.stop.load(Ordering::Acquire) {
-                    return Ok(());
+            self.find_new(&mut logs, &positions)?;
+            for log in &mut logs {
+                while self.take(log, &mut positions, progress)? {
+                    if progress.stop.load(Ordering::Acquire) {
+                        return Ok(());
+                    }
                 }
             }
             progress.until.store(looked.micros(), Ordering::Release);
@@ -167,35 +172,55 @@ impl Counting {
                 return Ok(());
             }
             thread::park_timeout(LOOK_EVERY);
-            cursor.poll()?;
         }
+    }
+
+    /// Looks again at the logs to which something came, and takes in those that are new.
+    fn find_new(&self, logs: &mut Vec<Log>, positions: &BTreeMap<LanePosition, u64>) -> Result<(), Stuck> {
+        for log in logs.iter_mut().filter(|log| log.enforcer.is_empty()) {
+            log.cursor.poll()?;
+        }
+        for (enforcer, dir, changes) in self.intake.logs() {
+            match logs.iter_mut().find(|log| log.enforcer == enforcer.as_str()) {
+                Some(log) if log.changes != changes => {
+                    log.cursor.poll()?;
+                    log.changes = changes;
+                }
+                Some(_) => {}
+                // nothing was kept yet
+                None if !dir.exists() => {}
+                None => logs.push(Log::open(enforcer.as_str(), &dir, positions, changes)?),
+            }
+        }
+        Ok(())
     }
 
     /// Folds one piece. False where there was none.
     fn take(
         &self,
-        cursor: &mut Cursor,
+        log: &mut Log,
         positions: &mut BTreeMap<LanePosition, u64>,
         progress: &Progress,
     ) -> Result<bool, Stuck> {
         let mut fold = Fold::default();
         let mut taken = 0;
-        for item in cursor.by_ref().take(limits::FOLD_RECORDS.default_usize()) {
+        for item in log.cursor.by_ref().take(limits::FOLD_RECORDS.default_usize()) {
             match item? {
-                Item::Record(record) => self.count(&record.view(), positions, &mut fold),
-                Item::Damage(damage) => note(&damage, progress),
+                Item::Record(record) => self.count(&log.enforcer, &record.view(), positions, &mut fold),
+                Item::Damage(damage) => note(&log.enforcer, &damage, progress, &mut fold),
             }
             taken += 1;
         }
-        if !fold.positions.is_empty() {
+        if !fold.is_empty() {
             self.store.fold(&fold)?;
         }
         progress.records.fetch_add(taken, Ordering::Relaxed);
         Ok(taken > 0)
     }
 
-    fn count(&self, record: &Record<'_>, positions: &mut BTreeMap<LanePosition, u64>, fold: &mut Fold) {
-        let position = LanePosition { start: record.start.value(), lane: record.lane.to_owned() };
+    fn count(&self, enforcer: &str, record: &Record<'_>, positions: &mut BTreeMap<LanePosition, u64>, fold: &mut Fold) {
+        let (start, lane) = (record.start.value(), record.lane.to_owned());
+        let position = LanePosition { enforcer: enforcer.to_owned(), start, lane };
         let next = record.sequence.saturating_add(1);
         // what stands twice in a damaged log counts once
         if positions.get(&position).is_some_and(|known| *known >= next) {
@@ -205,20 +230,28 @@ impl Counting {
         fold.positions.insert(position, next);
         let minute = minute_of(record.at);
         match &record.facts {
-            Facts::Decision(decision) => self.count_decision(minute, record.at, decision, fold),
+            Facts::Decision(decision) => self.count_decision(enforcer, minute, record.at, decision, fold),
             Facts::Refusals(refusals) => count_refusals(minute, refusals, fold),
-            Facts::Issuance(issuance) => {
+            // nobody but this node's issuer issues
+            Facts::Issuance(issuance) if enforcer.is_empty() => {
                 let issued = issuance.not_after.filter(|_| issuance.outcome == Outcome::Allow);
                 if let Some(not_after) = issued {
                     let issued = (issuance.spiffe_id.to_owned(), not_after);
                     fold.certificates.insert(issuance.serial.to_owned(), issued);
                 }
             }
-            Facts::Completion(_) | Facts::Lifecycle(_) | Facts::Administration(_) => {}
+            Facts::Issuance(_) | Facts::Completion(_) | Facts::Lifecycle(_) | Facts::Administration(_) => {}
         }
     }
 
-    fn count_decision(&self, minute: u64, at: Timestamp, decision: &facts::Decision<'_>, fold: &mut Fold) {
+    fn count_decision(
+        &self,
+        enforcer: &str,
+        minute: u64,
+        at: Timestamp,
+        decision: &facts::Decision<'_>,
+        fold: &mut Fold,
+    ) {
         let answer = Answer::of(decision.outcome, decision.would_deny().is_some());
         let totals = fold.minutes.entry(minute).or_default();
         match answer {
@@ -243,7 +276,9 @@ impl Counting {
         {
             fold.certificates.insert(peer.serial.to_owned(), (peer.spiffe_id.to_owned(), peer.not_after));
         }
-        if let Some(source) = decision.source.filter(|_| self.plaintext.contains(decision.listener)) {
+        // the listeners of others have names of their own
+        let is_plaintext = enforcer.is_empty() && self.plaintext.contains(decision.listener);
+        if let Some(source) = decision.source.filter(|_| is_plaintext) {
             let seen = fold.plaintext.entry((decision.listener.to_owned(), source)).or_default();
             *seen = (seen.0.max(at), seen.1.saturating_add(1));
         }
@@ -315,10 +350,14 @@ fn count_refusals(minute: u64, refusals: &facts::Refusals<'_>, fold: &mut Fold) 
     *count = count.saturating_add(refusals.count);
 }
 
-fn note(damage: &record::Damage, progress: &Progress) {
+fn note(enforcer: &str, damage: &record::Damage, progress: &Progress, fold: &mut Fold) {
     // the writer died within a record on whose account nothing was answered
     if matches!(damage.what, DamageKind::TornTail { .. }) {
         return;
+    }
+    // what was shipped is read once, so what is missing in it must be kept
+    if !enforcer.is_empty() {
+        fold.gaps.insert((enforcer.to_owned(), damage.to_string()));
     }
     progress.damages.fetch_add(1, Ordering::Relaxed);
     progress.tell(|told| {
@@ -326,6 +365,29 @@ fn note(damage: &record::Damage, progress: &Progress) {
             told.damages.push(damage.to_string());
         }
     });
+}
+
+/// One log that is followed.
+struct Log {
+    /// Empty for this node's own.
+    enforcer: String,
+    cursor: Cursor,
+    /// As the intake said when it was looked at.
+    changes: u64,
+}
+
+impl Log {
+    /// Goes on where counting stopped.
+    fn open(
+        enforcer: &str,
+        dir: &Path,
+        positions: &BTreeMap<LanePosition, u64>,
+        changes: u64,
+    ) -> Result<Self, record::ReadError> {
+        let own = positions.iter().filter(|(lane, _)| lane.enforcer == enforcer);
+        let known = own.map(|(lane, next)| ((lane.start, lane.lane.clone()), *next));
+        Ok(Self { enforcer: enforcer.to_owned(), cursor: Cursor::open_after(dir, known.collect())?, changes })
+    }
 }
 
 #[cfg(test)]

@@ -157,6 +157,7 @@ fn what_is_folded_and_not_kept_is_folded_again_and_nothing_twice() {
     counted(&world);
     let counting = |store: &Arc<Store>| Counting {
         log: world.log.dir().to_owned(),
+        intake: Arc::clone(&world.control.parts.intake),
         store: Arc::clone(store),
         organisation: TrustDomain::parse("example.internal").unwrap(),
         plaintext: BTreeSet::new(),
@@ -174,7 +175,7 @@ fn what_is_folded_and_not_kept_is_folded_again_and_nothing_twice() {
         let mut fold = Fold::default();
         for item in cursor.by_ref().take(round % 7 + 1) {
             let Item::Record(record) = item.unwrap() else { panic!("damage") };
-            counting.count(&record.view(), &mut positions, &mut fold);
+            counting.count("", &record.view(), &mut positions, &mut fold);
         }
         // every second one is lost before it was kept
         if round % 2 == 0 {
@@ -183,9 +184,8 @@ fn what_is_folded_and_not_kept_is_folded_again_and_nothing_twice() {
     }
     let counting = counting(&store);
     let mut positions = store.positions().unwrap();
-    let known = positions.iter().map(|(lane, next)| ((lane.start, lane.lane.clone()), *next)).collect();
-    let mut cursor = Cursor::open_after(&counting.log, known).unwrap();
-    while counting.take(&mut cursor, &mut positions, &progress).unwrap() {}
+    let mut log = Log::open("", &counting.log, &positions, 0).unwrap();
+    while counting.take(&mut log, &mut positions, &progress).unwrap() {}
     let minute = minute_of(world.clock.now());
     assert_eq!(store.counts(0, minute + 1).unwrap(), world.control.parts.store.counts(0, minute + 1).unwrap());
     assert_eq!(store.minutes(0, minute + 1).unwrap(), world.control.parts.store.minutes(0, minute + 1).unwrap());

@@ -67,6 +67,7 @@ impl Control {
         self.examine_modes(now, &mut findings);
         self.examine_plaintext(now, &mut findings);
         self.examine_revocations(now, &mut findings);
+        self.examine_fleet(now, &mut findings);
         findings.extend(probe::upstreams(&self.parts.revision.load()));
         findings.sort_by_key(|finding| finding.severity);
         findings

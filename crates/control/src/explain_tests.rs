@@ -35,6 +35,7 @@ fn decision(reason: &str) -> Decision {
         noted: Vec::new(),
         epoch: Some(12),
         revision: None,
+        enforcer: "local".into(),
         lane: "worker-0".into(),
         sequence: 12,
         completion: None,

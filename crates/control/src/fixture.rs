@@ -1,13 +1,17 @@
 //! A control with everything around it that a test needs.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use api::admin::{Admin, ListenerStatus, Publish};
+use api::admin::{Admin, ListenerStatus, Publication, Publish, Published, Role};
 use api::issuance::{Answer, Bundles, Issuance, IssueError, Svid};
 use arc_swap::ArcSwap;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use record::{Cursor, DamageKind, Item, Lane, Log, LogConfig, OwnedRecord};
-use testkit::ManualClock;
+use testkit::{Authority, Leaf, LeafPlan, ManualClock};
 use tokio::sync::watch;
 use trustdir::{MemoryFiles, Revision};
 use types::facts::{Caller, Decision, Facts, Noted, Outcome, Peer, Protocol};
@@ -16,7 +20,8 @@ use types::{
 };
 
 use crate::metrics::Family;
-use crate::{Certificate, Control, Ledger, NotReady, Parts, Roles, Store};
+use crate::wire::state::Snapshot;
+use crate::{Certificate, ConsoleAt, Control, Ledger, NotReady, Parts, Place, Roles, Signature, Store};
 
 /// The size of a log in tests.
 pub const LOG_BYTES: u64 = 16 * 1024 * 1024;
@@ -55,8 +60,15 @@ impl Issuance for Roots {
 }
 
 /// What the roles beside control were told, in order.
-#[derive(Default)]
 pub struct Told {
+    /// The authority of the system's own identities.
+    pub system: Authority,
+    /// Whose key signs facts.
+    publisher: Leaf,
+    /// Whether nothing can be signed.
+    pub dumb: AtomicBool,
+    /// Who decides what workloads get, where a test needs a real one.
+    pub issuer: std::sync::OnceLock<issuer::Issuer>,
     pub acts: Mutex<Vec<String>>,
     /// Workload, operator and request of each certificate that was issued.
     pub minted: Mutex<Vec<(String, String, Vec<u8>)>>,
@@ -65,6 +77,35 @@ pub struct Told {
 }
 
 impl Told {
+    fn new(now: Timestamp) -> Self {
+        let system = Authority::of("system.example.internal", now);
+        let year = LeafPlan {
+            not_after: now.plus_seconds(365 * 86_400),
+            ..LeafPlan::svid("spiffe://system.example.internal/publisher", now)
+        };
+        Self {
+            publisher: system.issue(&year),
+            system,
+            dumb: AtomicBool::new(false),
+            issuer: std::sync::OnceLock::new(),
+            acts: Mutex::default(),
+            minted: Mutex::default(),
+            not_ready: Mutex::default(),
+            certificates: Mutex::default(),
+        }
+    }
+
+    fn svid(&self, spiffe_id: &str) -> Svid {
+        let plan = LeafPlan::svid(spiffe_id, Timestamp::from_seconds(NOW));
+        Svid {
+            spiffe_id: SpiffeId::parse(spiffe_id).unwrap(),
+            chain_der: self.system.issue(&plan).chain,
+            not_before: Timestamp::from_seconds(NOW),
+            not_after: Timestamp::from_seconds(NOW + 3_600),
+            serial: "5c".to_owned(),
+        }
+    }
+
     fn tell(&self, act: impl Into<String>) {
         self.acts.lock().unwrap().push(act.into());
     }
@@ -97,6 +138,52 @@ impl Roles for Told {
             not_after: Timestamp::from_seconds(300),
             serial: "5c".to_owned(),
         })
+    }
+
+    fn mint_operator(&self, name: &Label, _: &[u8], life: Duration) -> Result<Svid, IssueError> {
+        self.tell(format!("certify {name} for {} s", life.as_secs()));
+        Ok(self.svid(&format!("spiffe://system.example.internal/operator/{name}")))
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Signature, IssueError> {
+        if self.dumb.load(Ordering::Relaxed) {
+            return Err(IssueError::Unavailable("the key is away".to_owned()));
+        }
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &self.publisher.key_der()).unwrap();
+        let signature = key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec();
+        Ok(Signature { signature, chain: self.publisher.chain.clone() })
+    }
+
+    fn system_root(&self) -> Vec<u8> {
+        self.system.der().to_vec()
+    }
+
+    fn mint_peer(&self, role: Role, name: &Label, csr_der: &[u8]) -> Result<Svid, IssueError> {
+        let id = format!("spiffe://system.example.internal/{}/{name}", role.as_str());
+        let plan = LeafPlan::svid(&id, Timestamp::from_seconds(NOW));
+        Ok(Svid { chain_der: self.system.issue_for(&plan, csr_der), ..self.svid(&id) })
+    }
+
+    fn mint_workload_at(
+        &self,
+        place: &Place,
+        selectors: &Selectors,
+        id: &SpiffeId,
+        csr_der: &[u8],
+    ) -> Result<Svid, IssueError> {
+        self.tell(format!("place {place:?}"));
+        let Some(issuer) = self.issuer.get() else {
+            return Err(IssueError::NotEntitled("the double places nobody".to_owned()));
+        };
+        let place = match place {
+            Place::Everywhere => issuer::Place::Everywhere,
+            Place::Groups(groups) => issuer::Place::Groups(groups.clone()),
+        };
+        issuer.mint_workload_at(&place, selectors, id, csr_der)
+    }
+
+    fn mint_gateway(&self, _: &Label, domain: &Label, _: &[u8]) -> Result<Svid, IssueError> {
+        Ok(self.svid(&format!("spiffe://{domain}.example.internal/_gateway/edge")))
     }
 
     fn certificates(&self) -> Vec<Certificate> {
@@ -144,6 +231,34 @@ pub fn request(files: &MemoryFiles) -> Publish {
     Publish { files: texts.collect(), why: "a test".to_owned(), after: None }
 }
 
+/// What became current, or what waits in words.
+pub fn current(published: Published) -> Publication {
+    match published {
+        Published::Current { publication, .. } => publication,
+        Published::Proposed { proposal } => panic!("it waits: {proposal:?}"),
+    }
+}
+
+/// The starter's files with owners: alice owns the shop, sally the organisation; bob may publish and owns nothing, olaf
+/// operates, vera looks.
+pub fn owned() -> MemoryFiles {
+    let mut files = files();
+    append(
+        &mut files,
+        "countersign.yaml",
+        "owners: [operator:sally]\noperators:\n  alice: { uid: 4001, roles: [owner] }\n  bob: { uid: 4002, roles: [owner] }\n  \
+         sally: { uid: 4003, roles: [security] }\n  olaf: { uid: 4004, roles: [operator] }\n  vera: { uid: 4005, roles: [viewer] }\n",
+    );
+    append(&mut files, "domains/shop/domain.yaml", "owners: [operator:alice]\n");
+    files
+}
+
+/// The same files with more in one of them.
+pub fn append(files: &mut MemoryFiles, path: &str, more: &str) {
+    let before = files.remove(path).map(|content| String::from_utf8(content).unwrap()).unwrap_or_default();
+    files.insert(path, format!("{before}\n{more}"));
+}
+
 /// Where a world lives: a folder that goes with it, or one of a test in another process.
 pub enum Folder {
     Own(tempfile::TempDir),
@@ -166,7 +281,8 @@ pub struct World {
     pub log: Arc<Log>,
     pub control: Arc<Control>,
     pub told: Arc<Told>,
-    pub changes: watch::Receiver<u64>,
+    /// What peers are told.
+    pub changes: watch::Receiver<Arc<Snapshot>>,
     /// Of the enforcers.
     pub lane: Mutex<Lane>,
 }
@@ -176,8 +292,23 @@ impl World {
         Self::on(Folder::Own(tempfile::tempdir().unwrap()), LOG_BYTES)
     }
 
+    /// One with owners and operators: see [`owned`].
+    pub fn owned() -> Self {
+        Self::with(&owned(), Folder::Own(tempfile::tempdir().unwrap()), LOG_BYTES)
+    }
+
     /// A process that starts on what an earlier one left; `max_bytes` is the size of its log.
     pub fn on(dir: Folder, max_bytes: u64) -> Self {
+        Self::with(&files(), dir, max_bytes)
+    }
+
+    /// The same, with these files where nothing was left.
+    pub fn with(first: &MemoryFiles, dir: Folder, max_bytes: u64) -> Self {
+        Self::with_roles(first, dir, max_bytes, Arc::new(Told::new(Timestamp::from_seconds(NOW))))
+    }
+
+    /// The same, with the keys of an earlier one.
+    pub fn with_roles(first: &MemoryFiles, dir: Folder, max_bytes: u64, told: Arc<Told>) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(NOW)));
         let as_clock: Arc<dyn Clock> = clock.clone();
         let node = Label::parse("local").unwrap();
@@ -189,15 +320,13 @@ impl World {
         let revision = match store.current().unwrap() {
             Some(current) => store.load(current.revision.parse().unwrap()).unwrap(),
             None => {
-                let loaded = trustdir::load(&files());
-                let revision = loaded.revision.unwrap();
+                let loaded = trustdir::load(first);
+                let revision = loaded.revision.unwrap_or_else(|| panic!("{:?}", loaded.problems));
                 crate::first(&store, &ledger, &*clock, &revision, &loaded.sources).unwrap();
                 revision
             }
         };
         let signals = store.signals(&revision.model().organisation).unwrap();
-        let told = Arc::new(Told::default());
-        let (sender, changes) = watch::channel(0);
         let listener = |name: &str, plaintext: bool| ListenerStatus {
             name: name.to_owned(),
             address: "127.0.0.1:1".parse().unwrap(),
@@ -211,12 +340,16 @@ impl World {
             source: None,
             workload_socket: dir.path().join("workload.sock"),
             log: Arc::clone(&log),
+            intake: crate::Intake::open(dir.path(), LOG_BYTES).unwrap(),
             log_findings: Vec::new(),
             listeners: vec![listener("gateway", false), listener("old", true)],
-            console: Some("127.0.0.1:8441".parse().unwrap()),
+            console: Some(ConsoleAt {
+                address: "127.0.0.1:8441".parse().unwrap(),
+                origin: "http://127.0.0.1:8441".to_owned(),
+            }),
             revision: Arc::new(ArcSwap::new(revision)),
             signals: Arc::new(ArcSwap::from_pointee(signals)),
-            changes: sender,
+            wire: Some("192.0.2.1:8440".parse().unwrap()),
             store,
             issuance: Arc::new(Roots),
             roles: told.clone(),
@@ -224,7 +357,9 @@ impl World {
             clock: as_clock,
         });
         let lane = Mutex::new(log.lane("worker-0").unwrap());
-        Self { dir, clock, log, control: Arc::new(control.unwrap()), told, changes, lane }
+        let control = Arc::new(control.unwrap());
+        let changes = control.hub.follow();
+        Self { dir, clock, log, control, told, changes, lane }
     }
 
     /// The process ends in order; another starts.
@@ -302,9 +437,15 @@ impl Call {
     };
 }
 
-struct Made {
+/// A call that can be recorded.
+pub struct Made {
     call: Call,
-    id: DecisionId,
+    pub id: DecisionId,
+}
+
+/// The record of a call; calls of one moment are told apart by `last`.
+pub fn made(call: Call, at: Timestamp, last: u8) -> Made {
+    Made { call, id: DecisionId::new(at.micros() / 1_000, [7, 7, 7, 7, 7, 7, 7, 7, 7, last]) }
 }
 
 impl Recordable for Made {

@@ -1,7 +1,8 @@
-//! Reading the decision log for people: filtered, each decision joined with its completion, and followed as it grows.
+//! Reading the decision logs for people: filtered, each decision joined with its completion, and followed as it grows.
+
+mod merged;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,14 @@ use api::admin::{
     Answer, Certificate, Completion, Damage, Decision, DecisionQuery, Entry, Failure, FailureCode, Identity, Noted,
     Refusals,
 };
-use record::{Cursor, DamageKind, Item, ReadError, Record};
+use record::{DamageKind, Item, ReadError, Record};
 use tokio::sync::mpsc::Sender;
 use types::facts::{self, Caller, Facts, Outcome};
 use types::{Clock, DecisionId, Timestamp, TrustDomain, limits};
 
 use crate::names::{self, DecisionName};
+pub use merged::Logs;
+use merged::{Found, Merged};
 
 /// How often a log that is followed is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100); // tidy: a pause, not a limit
@@ -27,11 +30,11 @@ const SLACK_MICROS: u64 = 60_000_000;
 /// How many decisions of one short name are told apart.
 const NAMESAKES: usize = 10;
 
-/// One enforcer's log, and how its callers are named.
+/// The logs, and how their callers are named.
 #[derive(Clone)]
 pub struct History {
-    /// The log's directory.
-    pub dir: PathBuf,
+    /// This node's own log, and those that were shipped here.
+    pub logs: Logs,
     /// The organisation whose trust domains are shortened.
     pub organisation: TrustDomain,
     /// For knowing how long a line has waited.
@@ -46,7 +49,7 @@ impl History {
     pub fn answer(&self, query: &DecisionQuery, out: &Sender<Entry>) -> Result<(), ReadError> {
         let asked = Timestamp::from_micros(query.since.unwrap_or_default());
         for since in self.windows(asked, query) {
-            let cursor = Cursor::open_since(&self.dir, since)?;
+            let cursor = Merged::open_since(&self.logs, since)?;
             let Some((entries, cursor)) = self.gather(cursor, query, since == asked, out)? else { return Ok(()) };
             // a window that was too short for what is asked tells nothing
             if since != asked && query.limit.is_some_and(|limit| entries.len() < limit) {
@@ -74,22 +77,22 @@ impl History {
     /// Everything that is wanted of the log as it stands, and the cursor at its end. `None` when the receiver is gone.
     fn gather(
         &self,
-        mut cursor: Cursor,
+        mut cursor: Merged,
         query: &DecisionQuery,
         is_last: bool,
         out: &Sender<Entry>,
-    ) -> Result<Option<(VecDeque<Entry>, Cursor)>, ReadError> {
+    ) -> Result<Option<(VecDeque<Entry>, Merged)>, ReadError> {
         let mut latest = Latest::new(query.limit.unwrap_or_else(|| limits::LISTED_DECISIONS.default_usize()));
-        for item in &mut cursor {
-            match self.read(&item?) {
+        while let Some(found) = cursor.next().transpose()? {
+            match self.read(&cursor, &found) {
                 Read::Entry(entry) if self.wanted(&entry, query) => {
                     // asked for all, those that have waited longest go out with or without their ends
-                    let oldest = latest.push(entry).filter(|_| query.limit.is_none() && is_last);
+                    let oldest = latest.push(found.log, entry).filter(|_| query.limit.is_none() && is_last);
                     if oldest.is_some_and(|oldest| out.blocking_send(oldest).is_err()) {
                         return Ok(None);
                     }
                 }
-                Read::End(id, end) => latest.end(id, end),
+                Read::End(id, end) => latest.end((found.log, id), end),
                 Read::Entry(_) | Read::Nothing => {}
             }
         }
@@ -97,24 +100,24 @@ impl History {
     }
 
     /// What happens from now on. A line of an allowed call waits a little for its end.
-    fn follow(&self, mut cursor: Cursor, query: &DecisionQuery, out: &Sender<Entry>) -> Result<(), ReadError> {
-        let mut waiting: BTreeMap<(Timestamp, DecisionId), Box<Decision>> = BTreeMap::new();
+    fn follow(&self, mut cursor: Merged, query: &DecisionQuery, out: &Sender<Entry>) -> Result<(), ReadError> {
+        let mut waiting = Waiting::new();
         while !out.is_closed() {
             cursor.poll()?;
             let mut ready = Vec::new();
-            for item in &mut cursor {
-                match self.read(&item?) {
+            while let Some(found) = cursor.next().transpose()? {
+                match self.read(&cursor, &found) {
                     Read::Entry(entry) if !self.wanted(&entry, query) => {}
                     Read::Entry(Entry::Decision(decision)) if decision.outcome == Outcome::Allow => {
-                        waiting.insert((decision.at, decision.id), decision);
+                        waiting.insert((decision.at, found.log, decision.id), decision);
                     }
                     Read::Entry(entry) => ready.push(entry),
-                    Read::End(id, end) => ready.extend(ended(&mut waiting, id, end)),
+                    Read::End(id, end) => ready.extend(ended(&mut waiting, (found.log, id), end)),
                     Read::Nothing => {}
                 }
             }
             let now = self.clock.now();
-            let late = waiting.extract_if(.., |(at, _), _| now.micros_since(*at) > WAIT_FOR_END_MICROS);
+            let late = waiting.extract_if(.., |(at, ..), _| now.micros_since(*at) > WAIT_FOR_END_MICROS);
             ready.extend(late.map(|(_, decision)| Entry::Decision(decision)));
             for entry in ready {
                 if out.blocking_send(entry).is_err() {
@@ -145,21 +148,23 @@ impl History {
     }
 
     fn search(&self, name: &DecisionName, since: Timestamp) -> Result<Vec<Decision>, Failure> {
-        let mut found: Vec<Decision> = Vec::new();
-        for item in Cursor::open_since(&self.dir, since).map_err(unreadable)? {
-            match self.read(&item.map_err(unreadable)?) {
-                Read::Entry(Entry::Decision(decision)) if name.fits(decision.id) && found.len() < NAMESAKES => {
-                    found.push(*decision);
+        let mut matches: Vec<(usize, Decision)> = Vec::new();
+        let mut cursor = Merged::open_since(&self.logs, since).map_err(unreadable)?;
+        while let Some(found) = cursor.next().transpose().map_err(unreadable)? {
+            match self.read(&cursor, &found) {
+                Read::Entry(Entry::Decision(decision)) if name.fits(decision.id) && matches.len() < NAMESAKES => {
+                    matches.push((found.log, *decision));
                 }
                 Read::End(id, end) => {
-                    if let Some(decision) = found.iter_mut().find(|decision| decision.id == id) {
+                    let ended = matches.iter_mut().find(|(log, decision)| *log == found.log && decision.id == id);
+                    if let Some((_, decision)) = ended {
                         decision.completion = Some(end);
                     }
                 }
                 Read::Entry(_) | Read::Nothing => {}
             }
         }
-        Ok(found)
+        Ok(matches.into_iter().map(|(_, decision)| decision).collect())
     }
 
     fn wanted(&self, entry: &Entry, query: &DecisionQuery) -> bool {
@@ -184,8 +189,8 @@ impl History {
         }
     }
 
-    fn read(&self, item: &Item) -> Read {
-        let record = match item {
+    fn read(&self, cursor: &Merged, found: &Found) -> Read {
+        let record = match &found.item {
             Item::Record(record) => record,
             // the writer died within a record on whose account nothing was answered
             Item::Damage(damage) if matches!(damage.what, DamageKind::TornTail { .. }) => return Read::Nothing,
@@ -193,14 +198,18 @@ impl History {
         };
         let record = record.view();
         match &record.facts {
-            Facts::Decision(facts) => Read::Entry(Entry::Decision(Box::new(self.decision(&record, facts)))),
+            Facts::Decision(facts) => {
+                // who shipped it is proved, what it says of itself is not
+                let enforcer = cursor.enforcer(found.log).unwrap_or(record.enforcer);
+                Read::Entry(Entry::Decision(Box::new(self.decision(enforcer, &record, facts))))
+            }
             Facts::Completion(facts) => Read::End(facts.id, completion(facts)),
             Facts::Refusals(facts) => Read::Entry(Entry::Refusals(refusals(record.at, facts))),
             Facts::Issuance(_) | Facts::Lifecycle(_) | Facts::Administration(_) => Read::Nothing,
         }
     }
 
-    fn decision(&self, record: &Record<'_>, facts: &facts::Decision<'_>) -> Decision {
+    fn decision(&self, enforcer: &str, record: &Record<'_>, facts: &facts::Decision<'_>) -> Decision {
         let (caller, identity) = match &facts.caller {
             Caller::Verified(peer) => (names::caller(peer.spiffe_id, &self.organisation), verified(peer)),
             Caller::Unidentified { claimed } => {
@@ -227,6 +236,7 @@ impl History {
             noted: facts.noted.iter().map(noted).collect(),
             epoch: facts.epoch,
             revision: facts.revision.map(|revision| revision.to_string()),
+            enforcer: enforcer.to_owned(),
             lane: record.lane.to_owned(),
             sequence: record.sequence,
             completion: None,
@@ -250,46 +260,48 @@ struct Latest {
     /// How many entries were let go at the front.
     gone: usize,
     entries: VecDeque<Entry>,
-    places: HashMap<DecisionId, usize>,
+    /// The log of each entry.
+    logs: VecDeque<usize>,
+    places: HashMap<(usize, DecisionId), usize>,
 }
 
 impl Latest {
     fn new(limit: usize) -> Self {
-        Self { limit, gone: 0, entries: VecDeque::new(), places: HashMap::new() }
+        Self { limit, gone: 0, entries: VecDeque::new(), logs: VecDeque::new(), places: HashMap::new() }
     }
 
     /// Takes an entry in, and gives back the oldest where there is one too many.
-    fn push(&mut self, entry: Entry) -> Option<Entry> {
+    fn push(&mut self, log: usize, entry: Entry) -> Option<Entry> {
         if let Entry::Decision(decision) = &entry {
-            self.places.insert(decision.id, self.gone.saturating_add(self.entries.len()));
+            self.places.insert((log, decision.id), self.gone.saturating_add(self.entries.len()));
         }
         self.entries.push_back(entry);
+        self.logs.push_back(log);
         if self.entries.len() <= self.limit {
             return None;
         }
         self.gone = self.gone.saturating_add(1);
-        let oldest = self.entries.pop_front();
+        let (oldest, log) = (self.entries.pop_front(), self.logs.pop_front().unwrap_or_default());
         if let Some(Entry::Decision(decision)) = &oldest {
-            self.places.remove(&decision.id);
+            self.places.remove(&(log, decision.id));
         }
         oldest
     }
 
-    fn end(&mut self, id: DecisionId, end: Completion) {
-        let place = self.places.get(&id).and_then(|place| place.checked_sub(self.gone));
+    fn end(&mut self, of: (usize, DecisionId), end: Completion) {
+        let place = self.places.get(&of).and_then(|place| place.checked_sub(self.gone));
         if let Some(Entry::Decision(decision)) = place.and_then(|place| self.entries.get_mut(place)) {
             decision.completion = Some(end);
         }
     }
 }
 
+/// Lines of allowed calls that wait for the call's end: by time, log and id.
+type Waiting = BTreeMap<(Timestamp, usize, DecisionId), Box<Decision>>;
+
 /// The line that waited for this end.
-fn ended(
-    waiting: &mut BTreeMap<(Timestamp, DecisionId), Box<Decision>>,
-    id: DecisionId,
-    end: Completion,
-) -> Option<Entry> {
-    let key = *waiting.keys().find(|(_, waiting)| *waiting == id)?;
+fn ended(waiting: &mut Waiting, of: (usize, DecisionId), end: Completion) -> Option<Entry> {
+    let key = *waiting.keys().find(|(_, log, id)| (*log, *id) == of)?;
     let mut decision = waiting.remove(&key)?;
     decision.completion = Some(end);
     Some(Entry::Decision(decision))
@@ -345,12 +357,13 @@ fn not_a_name(name: &str) -> Failure {
 }
 
 fn not_found(name: &str) -> Failure {
-    let hint = "it may have been decided by another enforcer, or its part of the log was removed";
-    Failure::new(FailureCode::NotFound, format!("no decision `{name}` in this log"), hint)
+    let hint = "an enforcer may not have shipped it yet, or its part of the log was removed";
+    Failure::new(FailureCode::NotFound, format!("no decision `{name}` in the logs that are kept here"), hint)
 }
 
 fn ambiguous<'a>(name: &str, found: impl Iterator<Item = &'a Decision>) -> Failure {
-    let list: Vec<String> = found.map(|decision| format!("{}  {}", decision.id, decision.at)).collect();
+    let list: Vec<String> =
+        found.map(|decision| format!("{}  {}  {}", decision.id, decision.at, decision.enforcer)).collect();
     let message = format!("`{name}` is the short form of more than one decision");
     Failure::new(FailureCode::Ambiguous, message, format!("one of\n{}", list.join("\n")))
 }

@@ -49,7 +49,8 @@ fn fixture() -> Fixture {
     let log = Log::open(config, clock.clone()).unwrap();
     let lane = log.lane("worker-0").unwrap();
     let organisation = TrustDomain::parse("acme.internal").unwrap();
-    let history = History { dir: path, organisation, clock: clock.clone() };
+    let logs = Logs { own: path, intake: crate::Intake::open(dir.path(), 1024 * 1024).unwrap() };
+    let history = History { logs, organisation, clock: clock.clone() };
     Fixture { _dir: dir, _log: log, lane, clock, history }
 }
 
@@ -180,7 +181,7 @@ fn a_listing_of_everything_holds_little_and_loses_nothing() {
         let message = second.to_string();
         Entry::Damage(Damage { message })
     };
-    let out: Vec<Entry> = (0..5).filter_map(|second| latest.push(entry(second))).collect();
+    let out: Vec<Entry> = (0..5).filter_map(|second| latest.push(0, entry(second))).collect();
     assert_eq!(out, [entry(0), entry(1), entry(2)]);
     assert_eq!(latest.entries, [entry(3), entry(4)]);
 }

@@ -5,20 +5,27 @@
 
 mod access;
 mod acts;
+mod approvals;
 mod changes;
 mod counted;
 mod counting;
 mod doctor;
+mod doctor_fleet;
 mod explain;
 mod figures;
+mod figures_fleet;
 mod files;
+mod fleet;
 mod history;
 mod http;
+mod intake;
 mod ledger;
 mod login;
 mod map;
 pub mod metrics;
 mod names;
+mod operators;
+mod peers;
 pub mod pem;
 mod probe;
 mod publish;
@@ -27,14 +34,16 @@ mod service;
 mod socket;
 mod store;
 mod trust;
+pub mod wire;
 
 pub use explain::{Known, explain};
 pub use files::{DirFiles, texts};
-pub use http::serve;
+pub use http::{AdminTls, serve, serve_tls};
+pub use intake::{Intake, IntakeError, IntakeState};
 pub use ledger::{Ledger, NotWritten};
 pub use publish::first;
-pub use roles::{Certificate, NotReady, Roles};
-pub use service::{Control, Parts};
+pub use roles::{Certificate, NotReady, Place, Roles, Signature};
+pub use service::{ConsoleAt, Control, Parts};
 pub use socket::{AdminSocket, SocketError};
 pub use store::{Store, StoreError};
 

@@ -19,7 +19,7 @@ const LONGEST_SECRET: usize = 256;
 impl Control {
     /// See [`api::admin::Admin::login_link`].
     pub(crate) fn new_link(&self, operator: &str) -> Result<LoginLink, Failure> {
-        let Some(console) = self.parts.console else {
+        let Some(console) = &self.parts.console else {
             let hint = "see the output of the running process for why; `admin.address` of node.yaml says where";
             return Err(Failure::new(FailureCode::Unavailable, "no console is served here", hint));
         };
@@ -33,7 +33,7 @@ impl Control {
         let record = || self.parts.ledger.administration(&act);
         let kept = self.parts.store.add_link(SecretHash::of(&secret), operator, now, until, record);
         kept.map_err(|failure| acts::not_done(&self.parts.ledger, &act, failure))?;
-        Ok(LoginLink { url: format!("http://{console}/login#{secret}"), until })
+        Ok(LoginLink { url: format!("{}/login#{secret}", console.origin), until })
     }
 
     /// See [`api::admin::Admin::log_in`].
@@ -54,13 +54,16 @@ impl Control {
         Ok(used.map(|operator| Session { secret, operator, until }))
     }
 
-    /// See [`api::admin::Admin::session`].
+    /// See [`api::admin::Admin::session`]. A session shows what its operator may see, as long as they may.
     pub(crate) fn operator_of(&self, session: &str) -> Option<String> {
         if session.len() > LONGEST_SECRET {
             return None;
         }
         let found = self.parts.store.session(SecretHash::of(session), self.parts.clock.now());
-        found.inspect_err(|error| tracing::error!(%error, "no session can be looked up")).ok().flatten()
+        let operator =
+            found.inspect_err(|error| tracing::error!(%error, "no session can be looked up")).ok().flatten()?;
+        let may_view = self.parts.revision.load().policies().may(&operator, Act::View).outcome == Outcome::Allow;
+        (may_view && self.stands(&operator).is_ok()).then_some(operator)
     }
 
     /// See [`api::admin::Admin::log_out`].
@@ -84,7 +87,7 @@ const fn login<'a>(operator: &'a str, note: &'a str) -> Administration<'a> {
     }
 }
 
-fn secret() -> Result<String, Failure> {
+pub(crate) fn secret() -> Result<String, Failure> {
     let mut bytes = [0; SECRET_BYTES];
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|_| Failure::new(FailureCode::Unavailable, "the system gives no random bytes", ""))?;

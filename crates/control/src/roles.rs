@@ -1,8 +1,12 @@
 //! What control needs of the roles that run beside it in this process, without knowing them.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use api::admin::Role;
 use api::issuance::{IssueError, Svid};
 use trustdir::Revision;
-use types::{Timestamp, WorkloadId};
+use types::{Label, Selectors, SpiffeId, Timestamp, WorkloadId};
 
 use crate::metrics::Family;
 
@@ -27,11 +31,70 @@ pub trait Roles: Send + Sync {
     /// [`IssueError`].
     fn impersonate(&self, workload: &WorkloadId, operator: &str, csr_der: &[u8]) -> Result<Svid, IssueError>;
 
+    /// Issues a certificate to an operator, for a request in DER: `spiffe://system.<organisation>/operator/NAME`, for so
+    /// long. Recorded.
+    ///
+    /// # Errors
+    /// [`IssueError`].
+    fn mint_operator(&self, name: &Label, csr_der: &[u8], life: Duration) -> Result<Svid, IssueError>;
+
+    /// Signs what peers will hold control to, by the publisher's key.
+    ///
+    /// # Errors
+    /// [`IssueError`]: then nothing new can be told to anybody.
+    fn sign(&self, message: &[u8]) -> Result<Signature, IssueError>;
+
+    /// The root of `system.<organisation>`, DER.
+    fn system_root(&self) -> Vec<u8>;
+
+    /// The identity of a peer, for a request in DER. Who may have it is decided before; only the key is taken from the
+    /// request. Recorded.
+    ///
+    /// # Errors
+    /// [`IssueError`].
+    fn mint_peer(&self, role: Role, name: &Label, csr_der: &[u8]) -> Result<Svid, IssueError>;
+
+    /// An SVID for a workload that runs at a place: refused where it is not placed there. Recorded, also when refused.
+    ///
+    /// # Errors
+    /// [`IssueError`].
+    fn mint_workload_at(
+        &self,
+        place: &Place,
+        selectors: &Selectors,
+        id: &SpiffeId,
+        csr_der: &[u8],
+    ) -> Result<Svid, IssueError>;
+
+    /// The server identity of a proxy in a domain. Recorded.
+    ///
+    /// # Errors
+    /// [`IssueError`].
+    fn mint_gateway(&self, proxy: &Label, domain: &Label, csr_der: &[u8]) -> Result<Svid, IssueError>;
+
     /// The certificates that calls rest on.
     fn certificates(&self) -> Vec<Certificate>;
 
     /// The figures of the roles.
     fn figures(&self) -> Vec<Family>;
+}
+
+/// A signature of the publisher.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Signature {
+    /// ECDSA P-256 with SHA-256, ASN.1.
+    pub signature: Vec<u8>,
+    /// The publisher's certificate, DER, leaf first, without the root.
+    pub chain: Vec<Vec<u8>>,
+}
+
+/// Where the node stands that asks for a workload's identity.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// On the node that shares control's process, which belongs to every group.
+    Everywhere,
+    /// On a node of these groups.
+    Groups(BTreeSet<Label>),
 }
 
 /// A revision cannot become current.

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::admin::{
-    Access, Admin, Bundle, Count, CountQuery, Counts, Decision, DecisionQuery, Decisions, Explanation, Failure,
-    FailureCode, Finding, Health, Impersonate, Impersonated, ListenerStatus, LoginLink, MapDomain, Minute, Publication,
-    Publish, Restore, Revocation, Revoke, Rollback, Session, Status,
+    Access, Admin, Approve, Bundle, Certified, Certify, Count, CountQuery, Counts, Decision, DecisionQuery, Decisions,
+    Explanation, Failure, FailureCode, Finding, Health, Impersonate, Impersonated, JoinToken, ListenerStatus,
+    LoginLink, MakeJoinToken, MapDomain, Minute, Peer, Proposal, Publication, Publish, Published, Restore, Retire,
+    Revocation, Revoke, Rollback, Session, Status, Withdraw,
 };
 use api::issuance::{Issuance, IssueError};
 use arc_swap::ArcSwap;
+use policy::Act;
 use record::Log;
 use tokio::sync::{mpsc, watch};
 use trustdir::Revision;
@@ -23,12 +25,16 @@ use crate::access;
 use crate::acts;
 use crate::counting::{Counter, Counting};
 use crate::explain::{Known, explain};
-use crate::history::{History, unreadable};
+use crate::history::{History, Logs, unreadable};
+use crate::intake::Intake;
 use crate::ledger::Ledger;
 use crate::map::map;
+use crate::operators::Strangers;
+use crate::peers::Peers;
 use crate::pem;
 use crate::roles::Roles;
 use crate::store::Store;
+use crate::wire::hub::Hub;
 
 /// How many entries wait for a slow reader.
 const WAITING: usize = 256;
@@ -49,18 +55,20 @@ pub struct Parts {
     pub workload_socket: PathBuf,
     /// The decision log.
     pub log: Arc<Log>,
+    /// The decision logs of others.
+    pub intake: Arc<Intake>,
     /// What was found when the log was opened.
     pub log_findings: Vec<String>,
     /// The listeners as they were bound; one without domains serves those of whatever revision is in force.
     pub listeners: Vec<ListenerStatus>,
     /// Where the console is served.
-    pub console: Option<SocketAddr>,
-    /// The revision in force.
+    pub console: Option<ConsoleAt>,
+    /// The revision that is current. Control's own: enforcers learn of it over the wire.
     pub revision: Arc<ArcSwap<Revision>>,
-    /// What is held against whom.
+    /// What is held against whom, as [`Self::revision`].
     pub signals: Arc<ArcSwap<signal::State>>,
-    /// Bumped after either of them was replaced.
-    pub changes: watch::Sender<u64>,
+    /// Where peers reach control: the address of its first listener for them; `None` where it takes none.
+    pub wire: Option<SocketAddr>,
     /// What must not be forgotten.
     pub store: Arc<Store>,
     /// Where the roots come from.
@@ -73,6 +81,15 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Where browsers find the console.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConsoleAt {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What its links begin with: `http://127.0.0.1:8441`, or `https://control.acme.internal:8441`.
+    pub origin: String,
+}
+
 /// The administrator of one process.
 pub struct Control {
     pub(crate) parts: Parts,
@@ -81,6 +98,12 @@ pub struct Control {
     pub(crate) publishing: Mutex<()>,
     /// Held while signals change, so that the store and what enforcers see go the same way.
     pub(crate) signalling: Mutex<()>,
+    /// Whether operators have user ids of this machine.
+    pub(crate) users: watch::Sender<bool>,
+    /// Refusals of those whose word does not count.
+    pub(crate) strangers: Strangers,
+    /// What the connections of peers share.
+    pub(crate) hub: Hub,
     remembered: Mutex<Vec<Arc<Revision>>>,
     draining: AtomicBool,
     started: Timestamp,
@@ -90,10 +113,12 @@ impl Control {
     /// Ready to answer. Counting begins.
     ///
     /// # Errors
-    /// When the system gives no thread to count with.
+    /// When the system gives no thread to count with, or the store does not say who joined.
     pub fn new(parts: Parts) -> std::io::Result<Self> {
+        let joined = parts.store.peers().map_err(|error| std::io::Error::other(acts::with_causes(&error)))?;
         let counting = Counting {
             log: parts.log.dir().to_owned(),
+            intake: Arc::clone(&parts.intake),
             store: Arc::clone(&parts.store),
             organisation: parts.revision.load().model().organisation.clone(),
             plaintext: parts.listeners.iter().filter(|one| one.plaintext).map(|one| one.name.clone()).collect(),
@@ -104,6 +129,9 @@ impl Control {
             started: parts.clock.now(),
             publishing: Mutex::default(),
             signalling: Mutex::default(),
+            users: watch::Sender::new(has_users(&parts.revision.load())),
+            strangers: Strangers::default(),
+            hub: Hub::new(Peers::of(joined)),
             remembered: Mutex::default(),
             draining: AtomicBool::new(false),
             parts,
@@ -123,14 +151,19 @@ impl Control {
         self.started
     }
 
-    /// Tells enforcers that they must look again.
+    /// Tells peers that something else is current.
     pub(crate) fn changed(&self) {
-        self.parts.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
+        self.tell_peers();
+    }
+
+    /// Whether an operator may act at this moment; a refusal is on record before it is told.
+    pub(crate) fn may(&self, operator: &str, act: Act<'_>) -> Result<(), Failure> {
+        acts::judge(&self.parts.ledger, &self.parts.revision.load(), operator, act, "", "")
     }
 
     fn history(&self) -> History {
         History {
-            dir: self.parts.log.dir().to_owned(),
+            logs: Logs { own: self.parts.log.dir().to_owned(), intake: Arc::clone(&self.parts.intake) },
             organisation: self.parts.revision.load().model().organisation.clone(),
             clock: Arc::clone(&self.parts.clock),
         }
@@ -225,7 +258,7 @@ impl Admin for Control {
             paths: plain_paths(&revision),
             data: self.parts.data.display().to_string(),
             workload_socket: self.parts.workload_socket.display().to_string(),
-            console: self.parts.console,
+            console: self.parts.console.as_ref().map(|console| console.address),
             log_findings: self.parts.log_findings.clone(),
         }
     }
@@ -260,7 +293,7 @@ impl Admin for Control {
         let (sender, receiver) = mpsc::channel(WAITING);
         let (history, query) = (self.history(), query.clone());
         // opening tells at once what would otherwise be told to nobody
-        record::Cursor::open_since(&history.dir, self.parts.clock.now()).map_err(unreadable)?;
+        record::Cursor::open_since(&history.logs.own, self.parts.clock.now()).map_err(unreadable)?;
         let read = move || {
             if let Err(error) = history.answer(&query, &sender) {
                 tracing::error!(%error, "a listing of decisions ended early");
@@ -297,12 +330,44 @@ impl Admin for Control {
         Ok(Bundle { trust_domain: name.to_string(), roots: pem::certificates(roots) })
     }
 
-    fn publish(&self, operator: &str, request: &Publish) -> Result<Publication, Failure> {
+    fn may_view(&self, operator: &str) -> Result<(), Failure> {
+        self.may(operator, Act::View)
+    }
+
+    fn publish(&self, operator: &str, request: &Publish) -> Result<Published, Failure> {
         self.publish_files(operator, request)
     }
 
-    fn rollback(&self, operator: &str, request: &Rollback) -> Result<Publication, Failure> {
+    fn rollback(&self, operator: &str, request: &Rollback) -> Result<Published, Failure> {
         self.roll_back(operator, request)
+    }
+
+    fn proposals(&self) -> Result<Vec<Proposal>, Failure> {
+        self.what_waits()
+    }
+
+    fn approve(&self, operator: &str, request: &Approve) -> Result<Published, Failure> {
+        self.approve_proposal(operator, request)
+    }
+
+    fn withdraw(&self, operator: &str, request: &Withdraw) -> Result<Proposal, Failure> {
+        self.withdraw_proposal(operator, request)
+    }
+
+    fn fleet(&self) -> Result<Vec<Peer>, Failure> {
+        self.peers()
+    }
+
+    fn join_token(&self, operator: &str, request: &MakeJoinToken) -> Result<JoinToken, Failure> {
+        self.new_join_token(operator, request)
+    }
+
+    fn retire(&self, operator: &str, request: &Retire) -> Result<Peer, Failure> {
+        self.retire_peer(operator, request)
+    }
+
+    fn certify(&self, operator: &str, request: &Certify) -> Result<Certified, Failure> {
+        self.certify_operator(operator, request)
     }
 
     fn publications(&self, limit: usize) -> Result<Vec<Publication>, Failure> {
@@ -371,6 +436,11 @@ impl Admin for Control {
     }
 }
 
+/// Whether a revision gives user ids to operators.
+pub(crate) fn has_users(revision: &Revision) -> bool {
+    revision.operators().values().any(|operator| operator.uid.is_some())
+}
+
 /// What a revision holds, in numbers.
 pub(crate) fn counts(revision: &Revision) -> Counts {
     Counts {
@@ -382,7 +452,7 @@ pub(crate) fn counts(revision: &Revision) -> Counts {
     }
 }
 
-fn not_issued(error: &IssueError) -> Failure {
+pub(crate) fn not_issued(error: &IssueError) -> Failure {
     let code = match error {
         IssueError::NotEntitled(_) => FailureCode::NotAllowed,
         IssueError::Unavailable(_) => FailureCode::Unavailable,

@@ -1,14 +1,20 @@
-//! The admin socket: a Unix socket that only its own user may speak to.
+//! The admin socket: a Unix socket that only its own user may speak to, or every user of the machine where operators have
+//! user ids. Whose connection it is, the system says.
 
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use axum::serve::Listener;
 use thiserror::Error;
-use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
+use types::limits;
+
+/// Only for the user who owns the data directory.
+const PRIVATE: u32 = 0o600;
+/// For every user: who is an operator is decided by their user id.
+const OPEN: u32 = 0o666;
 
 /// The socket could not be made.
 #[derive(Debug, Error)]
@@ -40,8 +46,34 @@ impl AdminSocket {
             _ => {}
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
-        fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+        fs::set_permissions(path, Permissions::from_mode(PRIVATE)).map_err(failed)?;
         Ok(Self { listener, path: path.to_owned(), uid: rustix::process::geteuid().as_raw() })
+    }
+
+    /// The user who owns it, and the data directory.
+    pub(crate) const fn owner(&self) -> u32 {
+        self.uid
+    }
+
+    /// Lets every user of the machine connect, or only the owner.
+    pub(crate) fn open_to_users(&self, open: bool) {
+        let mode = if open { OPEN } else { PRIVATE };
+        if let Err(error) = fs::set_permissions(&self.path, Permissions::from_mode(mode)) {
+            tracing::error!(%error, "who may connect to the admin socket could not be changed");
+        }
+    }
+
+    /// The next connection, and the user at its other end.
+    pub(crate) async fn accept(&self) -> (UnixStream, u32) {
+        loop {
+            match self.listener.accept().await.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
+                Ok((uid, stream)) => return (stream, uid),
+                Err(error) => {
+                    tracing::warn!(%error, "the admin socket was given no connection");
+                    tokio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_TIME.default)).await;
+                }
+            }
+        }
     }
 }
 
@@ -49,30 +81,6 @@ impl Drop for AdminSocket {
     fn drop(&mut self) {
         // a socket that is left behind is replaced by the next start
         let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// Hands out connections of our own user only: the mode keeps others out, and this keeps out whoever the mode does not
-/// (root, a descriptor that was passed on).
-impl Listener for AdminSocket {
-    type Io = UnixStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            let (stream, address) = Listener::accept(&mut self.listener).await;
-            match stream.peer_cred() {
-                Ok(peer) if peer.uid() == self.uid => return (stream, address),
-                Ok(peer) => {
-                    tracing::warn!(uid = peer.uid(), "a connection of another user to the admin socket was closed");
-                }
-                Err(error) => tracing::warn!(%error, "a connection to the admin socket has no peer credentials"),
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
     }
 }
 
@@ -92,17 +100,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_of_another_user_is_closed() {
+    async fn it_is_opened_to_users_and_closed_again_and_says_who_connects() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("admin.sock");
-        let mut socket = AdminSocket::bind(&path).unwrap();
-        socket.uid = socket.uid.wrapping_add(1);
-        let accepting = tokio::spawn(async move { Listener::accept(&mut socket).await });
-        let mut stream = UnixStream::connect(&path).await.unwrap();
-        let mut buffer = [0; 1];
-        tokio::select! {
-            read = tokio::io::AsyncReadExt::read(&mut stream, &mut buffer) => assert_eq!(read.unwrap(), 0, "not a word"),
-            _ = accepting => panic!("it was accepted"),
-        }
+        let socket = AdminSocket::bind(&path).unwrap();
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        socket.open_to_users(true);
+        assert_eq!(mode(), 0o666);
+        socket.open_to_users(false);
+        assert_eq!(mode(), 0o600);
+        let (_caller, accepted) = tokio::join!(UnixStream::connect(&path), socket.accept());
+        assert_eq!(accepted.1, rustix::process::geteuid().as_raw());
     }
 }

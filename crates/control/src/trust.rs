@@ -9,11 +9,12 @@ use signal::{Subject, SubjectError};
 use trustdir::Revision;
 use types::facts::{self, Administration, Caller, Facts, Outcome};
 use types::{SpiffeId, Timestamp, WorkloadId, limits};
+use wire::system;
 
 use crate::acts::{self, bounded};
 use crate::history::unreadable;
 use crate::service::Control;
-use crate::store::Change;
+use crate::store::{Change, Held};
 
 /// Records may be a little older than the moment up to which was counted.
 const SLACK_MICROS: u64 = 1_000_000;
@@ -29,13 +30,14 @@ impl Control {
         let now = self.parts.clock.now();
         let until = end(now, request.seconds)?;
         let revision = self.parts.revision.load_full();
-        let subject = self.subject(&request.subject, &revision)?;
-        let note = self.what_is_known(&subject, &revision)?;
-        let text = subject.to_string();
-        let workload = workload_of(&subject, &revision);
+        let (parsed, text) = parse(&request.subject, &revision);
+        let workload = parsed.as_ref().ok().and_then(|subject| workload_of(subject, &revision));
         let doing = Act::Revoke(workload.as_ref());
+        // before anything is said about what there is
         acts::judge(&self.parts.ledger, &revision, operator, doing, &text, why)?;
-        let _turn = self.signalling.lock().unwrap_or_else(PoisonError::into_inner);
+        let subject = self.known_subject(parsed.map_err(|error| not_a_subject(&error))?, &revision)?;
+        let note = self.what_is_known(&subject, &revision)?;
+        let turn = self.signalling.lock().unwrap_or_else(PoisonError::into_inner);
         let revocation = signal::Revocation {
             subject,
             reason: why.to_owned(),
@@ -55,10 +57,12 @@ impl Control {
             until,
         };
         self.may_shorten(operator, &revocation, &revision, why)?;
-        let change = self.parts.store.revoke(&revocation, &note, |change| self.record(&act, change));
+        let organisation = &revision.model().organisation;
+        let change = self.parts.store.revoke(&revocation, &note, organisation, |change| self.record(&act, change));
         let change = change.map_err(|failure| acts::not_done(&self.parts.ledger, &act, failure))?;
-        self.put_signals_in_force()?;
-        Ok(shown(change))
+        self.put_signals_in_force(change.state);
+        drop(turn);
+        Ok(self.with_reach(change.revocation, change.note))
     }
 
     /// Whoever replaces a revocation by one that ends earlier gives trust back, and is judged for that too.
@@ -85,12 +89,12 @@ impl Control {
         let why = acts::words(&request.reason)?;
         let revision = self.parts.revision.load_full();
         let organisation = &revision.model().organisation;
-        let subject = Subject::parse(&request.subject, organisation).map_err(|error| not_a_subject(&error))?;
-        let text = subject.to_string();
-        let workload = workload_of(&subject, &revision);
+        let (parsed, text) = parse(&request.subject, &revision);
+        let workload = parsed.as_ref().ok().and_then(|subject| workload_of(subject, &revision));
         let doing = Act::Restore(workload.as_ref());
         acts::judge(&self.parts.ledger, &revision, operator, doing, &text, why)?;
-        let _turn = self.signalling.lock().unwrap_or_else(PoisonError::into_inner);
+        let subject = parsed.map_err(|error| not_a_subject(&error))?;
+        let turn = self.signalling.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.parts.clock.now();
         let act = Administration {
             act: doing.as_str(),
@@ -108,8 +112,15 @@ impl Control {
             let hint = "`countersign subjects` lists what is revoked";
             return Err(Failure::new(FailureCode::NotFound, format!("`{text}` is not revoked"), hint));
         };
-        self.put_signals_in_force()?;
-        Ok(shown(change))
+        self.put_signals_in_force(change.state);
+        drop(turn);
+        Ok(self.with_reach(change.revocation, change.note))
+    }
+
+    /// How far a change has come, after a moment in which enforcers that are connected take it.
+    fn with_reach(&self, revocation: signal::Revocation, note: String) -> Revocation {
+        let reach = self.reach_epoch(revocation.epoch);
+        Revocation { reach: Some(reach), ..shown(Held { revocation, note }) }
     }
 
     /// See [`api::admin::Admin::revocations`].
@@ -126,43 +137,46 @@ impl Control {
         self.parts.ledger.administration(&Administration { note: &note, ..act.clone() })
     }
 
-    /// From here on it holds: for the next request at once, for what is open as soon as it was judged again.
-    fn put_signals_in_force(&self) -> Result<(), Failure> {
-        let organisation = self.parts.revision.load().model().organisation.clone();
-        let state = self.parts.store.signals(&organisation).map_err(|error| acts::unavailable(&error))?;
+    /// From here on it holds here, and is told to everybody. Nothing can fail: the state was made where it was kept.
+    pub(crate) fn put_signals_in_force(&self, state: signal::State) {
         self.parts.signals.store(Arc::new(state));
         self.parts.roles.signals_changed();
         self.changed();
-        Ok(())
     }
 
-    /// What the operator means. A workload of ours must exist, unless it was seen before it went.
-    fn subject(&self, text: &str, revision: &Revision) -> Result<Subject, Failure> {
+    /// What the operator means, where it is there: a workload, a peer or an operator of ours, or one that was seen before
+    /// it went.
+    fn known_subject(&self, subject: Subject, revision: &Revision) -> Result<Subject, Failure> {
         let organisation = &revision.model().organisation;
-        let subject = Subject::parse(text.trim(), organisation).map_err(|error| not_a_subject(&error))?;
         let Subject::Spiffe(id) = &subject else { return Ok(subject) };
         if let Some(name) = gateway_of(id) {
             let message = format!("`{name}` is a gateway and calls nobody: revoking it would change nothing");
-            return Err(Failure::new(FailureCode::BadRequest, message, "stop the gateway's process instead"));
+            let hint = format!("revoke the proxy's own identity: countersign revoke node:proxy/{name}");
+            return Err(Failure::new(FailureCode::BadRequest, message, hint));
         }
         let ours =
             id.trust_domain().as_str().strip_suffix(organisation.as_str()).is_some_and(|rest| rest.ends_with('.'));
-        let known = workload_of(&subject, revision).is_some();
+        let known = workload_of(&subject, revision).is_some() || self.runs_countersign(id, revision);
         if !ours || known || self.was_seen(&subject)? {
             return Ok(subject);
         }
-        let name = crate::names::caller(id.as_str(), organisation);
-        let known: Vec<String> = revision.workloads().keys().map(ToString::to_string).collect();
-        let hint = match trustdir::nearest(&name, known.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "`countersign what-can` and the map name the workloads there are".to_owned(),
-        };
-        Err(Failure::new(FailureCode::NotFound, format!("there is no workload `{name}`"), hint))
+        Err(no_such_subject(id, revision))
+    }
+
+    /// Whether it is a peer that joined or an operator of the running revision.
+    fn runs_countersign(&self, id: &SpiffeId, revision: &Revision) -> bool {
+        let ours = system::organisation(id.trust_domain()).as_ref() == Some(&revision.model().organisation);
+        let operator = |name: &str| revision.operators().keys().any(|known| known.as_str() == name);
+        ours && match system::peer_of(id) {
+            Some(name) => self.hub.peers.get(&name).is_some(),
+            None => id.path().strip_prefix("/operator/").is_some_and(operator),
+        }
     }
 
     /// What the operator should know about a subject that is about to be revoked.
     fn what_is_known(&self, subject: &Subject, revision: &Revision) -> Result<String, Failure> {
         let what = match subject {
+            Subject::Spiffe(id) if self.runs_countersign(id, revision) => return Ok(String::new()),
             Subject::Spiffe(_) if workload_of(subject, revision).is_some() => return Ok(String::new()),
             Subject::Spiffe(_) => "the running revision has no such workload",
             // records name certificates, not their keys
@@ -203,6 +217,29 @@ impl Control {
     }
 }
 
+/// What is meant, and its text for the record, also where it is none.
+fn parse(text: &str, revision: &Revision) -> (Result<Subject, SubjectError>, String) {
+    let parsed = Subject::parse(text.trim(), &revision.model().organisation);
+    let text = parsed.as_ref().map_or_else(|_| bounded(text, &limits::NOTE_BYTES), ToString::to_string);
+    (parsed, text)
+}
+
+fn no_such_subject(id: &SpiffeId, revision: &Revision) -> Failure {
+    let organisation = &revision.model().organisation;
+    if system::organisation(id.trust_domain()).as_ref() == Some(organisation) {
+        let message = format!("nobody is called `{}`", id.path().trim_start_matches('/'));
+        let hint = "`countersign fleet` names the peers, and `operators` in countersign.yaml the operators";
+        return Failure::new(FailureCode::NotFound, message, hint);
+    }
+    let name = crate::names::caller(id.as_str(), organisation);
+    let known: Vec<String> = revision.workloads().keys().map(ToString::to_string).collect();
+    let hint = match trustdir::nearest(&name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`countersign what-can` and the map name the workloads there are".to_owned(),
+    };
+    Failure::new(FailureCode::NotFound, format!("there is no workload `{name}`"), hint)
+}
+
 /// The workload of the running revision that a subject is.
 fn workload_of(subject: &Subject, revision: &Revision) -> Option<WorkloadId> {
     let Subject::Spiffe(id) = subject else { return None };
@@ -232,8 +269,8 @@ fn not_a_subject(error: &SubjectError) -> Failure {
     Failure::new(code, acts::with_causes(error), error.hint())
 }
 
-fn shown(change: Change) -> Revocation {
-    let Change { revocation, note } = change;
+fn shown(held: Held) -> Revocation {
+    let Held { revocation, note } = held;
     Revocation {
         subject: revocation.subject.to_string(),
         reason: revocation.reason,
@@ -242,6 +279,7 @@ fn shown(change: Change) -> Revocation {
         until: revocation.until,
         epoch: revocation.epoch,
         note,
+        reach: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Trust taken away and given back.
 
-use api::admin::{FailureCode, Restore, Revoke};
+use api::admin::{FailureCode, Restore, Revocation, Revoke};
 
 use crate::fixture::{Call, World, request, with};
 
@@ -26,7 +26,8 @@ fn who_is_revoked_is_held_against_under_a_new_epoch_until_it_is_lifted() {
     assert!(signals.load().revoked_id(&id, now).is_some() && signals.load().epoch() == 1);
     assert!(world.changes.has_changed().unwrap());
     assert_eq!(world.told.acts(), ["signals"]);
-    assert_eq!(world.admin().revocations().unwrap(), [revoked]);
+    assert_eq!(revoked.reach.as_ref().map(|reach| (reach.in_force, reach.enforcers)), Some((0, 0)), "nobody enforces");
+    assert_eq!(world.admin().revocations().unwrap(), [Revocation { reach: None, ..revoked }]);
     let lifted = world.admin().restore("local", &restore(STOREFRONT)).unwrap();
     assert_eq!((lifted.epoch, lifted.reason.as_str()), (2, "it was stolen"));
     assert!(signals.load().is_empty() && signals.load().epoch() == 2, "the epoch never goes back");
@@ -107,7 +108,8 @@ fn a_revocation_for_a_time_ends_by_itself_and_a_second_one_replaces_it() {
     world.admin().revoke("local", &hour).unwrap();
     let shorter = Revoke { seconds: Some(60), ..revoke("shop/storefront") };
     let second = world.admin().revoke("local", &shorter).unwrap();
-    assert_eq!((second.epoch, world.admin().revocations().unwrap()), (3, vec![second]));
+    let listed = Revocation { reach: None, ..second };
+    assert_eq!((listed.epoch, world.admin().revocations().unwrap()), (3, vec![listed]));
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod leaf;
 mod path;
 mod peer;
 mod refusal;
+pub mod sign;
 mod signer;
 mod verify;
 mod via;

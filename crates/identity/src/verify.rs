@@ -1,6 +1,5 @@
 //! Verification of an X.509-SVID: from a presented chain to a [`VerifiedPeer`].
 
-use aws_lc_rs::digest;
 use rustls_pki_types::CertificateDer;
 use types::{Reason, SpiffeId, Timestamp, limits};
 use webpki::KeyUsage;
@@ -9,6 +8,7 @@ use crate::bundle::{Bundle, BundleSet};
 use crate::certificate::{Certificate, malformed};
 use crate::peer::{Facts, VerifiedPeer};
 use crate::refusal::SvidRefusal;
+use crate::sign::sha256;
 use crate::{leaf, path};
 
 /// Verifies a peer's chain, leaf first, at the moment `now`.
@@ -101,12 +101,6 @@ fn facts(leaf: &Certificate<'_>, spiffe_id: SpiffeId) -> Facts {
         via: leaf.via.map(str::to_owned),
         dns: leaf.names.dns.iter().map(|name| (*name).into()).collect(),
     }
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut sha256 = [0; 32];
-    sha256.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    sha256
 }
 
 /// Lower-case hexadecimal without the zero byte that DER puts before a high bit.

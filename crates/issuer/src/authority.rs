@@ -4,9 +4,9 @@ use api::issuance::Svid;
 use core::time::Duration;
 use identity::{Bundle, via_value};
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData as _, SanType, SerialNumber,
-    SubjectPublicKeyInfo,
+    BasicConstraints, Certificate, CertificateParams, CustomExtension, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData as _,
+    SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -21,11 +21,12 @@ use crate::store::{Files, Slot};
 /// Ten years: a root is replaced by rotation, not by expiry.
 const ROOT_SECONDS: u64 = 3650 * 86_400;
 
-/// A root is good a little before it was made, for enforcers whose clocks are behind.
-const ROOT_BACKDATE_SECONDS: u64 = 3600;
+/// A root is good a day before it was made, for machines whose clocks are behind.
+/// INVARIANT: more than anything that it signs is backdated by.
+const ROOT_BACKDATE_SECONDS: u64 = 86_400;
 
 /// The same for what it signs.
-const LEAF_BACKDATE_SECONDS: u64 = 60;
+pub(crate) const LEAF_BACKDATE_SECONDS: u64 = 60;
 
 /// The longest serial number that RFC 5280 4.1.2.2 allows.
 const SERIAL_BYTES: usize = 20;
@@ -44,6 +45,8 @@ pub(crate) struct Order<'a> {
     pub dns: &'a [Host],
     pub ttl: Duration,
     pub via: Option<&'a str>,
+    /// How long before the present moment it is good already, in seconds.
+    pub backdated: u64,
 }
 
 impl Authority {
@@ -107,12 +110,26 @@ impl Authority {
     /// # Errors
     /// Words for the operator.
     pub fn sign(&self, order: &Order<'_>, key: &SubjectPublicKeyInfo, now: Timestamp) -> Result<Svid, String> {
+        self.signed(order, key, now).map(|(_, svid)| svid)
+    }
+
+    /// As [`Self::sign`], as the text of a file.
+    pub fn sign_pem(&self, order: &Order<'_>, key: &SubjectPublicKeyInfo, now: Timestamp) -> Result<String, String> {
+        self.signed(order, key, now).map(|(certificate, _)| certificate.pem())
+    }
+
+    fn signed(
+        &self,
+        order: &Order<'_>,
+        key: &SubjectPublicKeyInfo,
+        now: Timestamp,
+    ) -> Result<(Certificate, Svid), String> {
         let wanted = now.seconds().saturating_add(order.ttl.as_secs());
         let not_after = Timestamp::from_seconds(wanted.min(self.not_after.seconds()));
         if not_after.seconds() <= now.seconds() {
             return Err("it would be expired at once; check the root's validity and `svid.ttl`".to_owned());
         }
-        let not_before = Timestamp::from_seconds(now.seconds().saturating_sub(LEAF_BACKDATE_SECONDS));
+        let not_before = Timestamp::from_seconds(now.seconds().saturating_sub(order.backdated));
         let serial = serial()?;
         let text = serial.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         let params = leaf_params(order, serial, not_before, not_after)?;
@@ -121,7 +138,8 @@ impl Authority {
         if leaf.len() > limits::CERTIFICATE_BYTES.default_usize() {
             return Err("the domain has more hosts than fit into one certificate".to_owned());
         }
-        Ok(Svid { spiffe_id: order.id.clone(), chain_der: vec![leaf], not_before, not_after, serial: text })
+        let svid = Svid { spiffe_id: order.id.clone(), chain_der: vec![leaf], not_before, not_after, serial: text };
+        Ok((certificate, svid))
     }
 }
 

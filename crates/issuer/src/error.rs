@@ -104,6 +104,11 @@ impl OpenError {
                        workload of the domain must then learn, move the folder away";
         match self {
             Self::Io { .. } => "check that the folder exists, is writable and has room".to_owned(),
+            Self::Missing { domain, .. } if domain.as_str() == crate::system::SYSTEM => {
+                "the system's root and the publisher's key are never remade by themselves: restore the folder from a \
+                 backup; to start over, after which every proxy, agent and operator must join again, move the folder away"
+                    .to_owned()
+            }
             Self::Missing { domain, .. } => {
                 format!("the root of domain `{domain}` is never remade by itself: {restore}")
             }

@@ -1,7 +1,7 @@
 //! Who may have which identity: what the issuer takes from a revision.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use types::{Host, Label, SpiffeId, TrustDomain, UnixRule, WorkloadId};
 
@@ -21,6 +21,28 @@ pub struct WorkloadRegistration {
     pub rules: Vec<UnixRule>,
     /// Life of a certificate, in whole seconds.
     pub ttl: Duration,
+    /// The node groups that it may run on; `None` for only the node that shares the issuer's process.
+    pub runs_on: Option<BTreeSet<Label>>,
+}
+
+/// Where a workload is that asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// On the node that shares the issuer's process, which belongs to every group.
+    Everywhere,
+    /// On a node of these groups.
+    Groups(BTreeSet<Label>),
+}
+
+impl Place {
+    /// Whether a workload may run here.
+    pub fn takes(&self, registration: &WorkloadRegistration) -> bool {
+        match (self, &registration.runs_on) {
+            (Self::Everywhere, _) => true,
+            (Self::Groups(groups), Some(placed)) => !placed.is_disjoint(groups),
+            (Self::Groups(_), None) => false,
+        }
+    }
 }
 
 /// What the gateways of a domain are.

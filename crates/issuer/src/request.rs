@@ -2,7 +2,7 @@
 
 use api::issuance::IssueError;
 use identity::check_key;
-use rcgen::SubjectPublicKeyInfo;
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, SubjectPublicKeyInfo};
 use types::limits;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::der_parser::oid::Oid;
@@ -41,6 +41,13 @@ pub(crate) fn public_key(csr_der: &[u8]) -> Result<SubjectPublicKeyInfo, IssueEr
         return refuse("its signature is not by the key that it holds");
     }
     SubjectPublicKeyInfo::from_der(spki).or_else(|_| refuse("its kind of key cannot be written into a certificate"))
+}
+
+/// A request that proves a key and names nothing.
+pub(crate) fn for_key(key: &KeyPair) -> Result<Vec<u8>, String> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.serialize_request(key).map(|request| request.der().to_vec()).map_err(|error| error.to_string())
 }
 
 fn refuse<T>(why: &str) -> Result<T, IssueError> {

@@ -1,4 +1,5 @@
-//! Key and root files: one folder per domain, both files in it or none (DESIGN section 6).
+//! Key and root files: one folder per domain, all its files in it or none (DESIGN section 6). The system's folder holds the
+//! publisher's key and certificate too, so that neither is ever there without the other.
 //!
 //! A new folder is built beside its place and moved there whole, so that no crash leaves half a root.
 
@@ -14,8 +15,10 @@ use zeroize::Zeroizing;
 
 use crate::error::OpenError;
 
-const KEY: &str = "ca.key";
-const CERTIFICATE: &str = "ca.pem";
+/// Of an authority.
+const AUTHORITY: (&str, &str) = ("ca.key", "ca.pem");
+/// Of the publisher of facts.
+const PUBLISHER: (&str, &str) = ("publisher.key", "publisher.pem");
 
 /// Far above what a key or a root takes.
 const MAX_BYTES: usize = 65_536;
@@ -23,13 +26,14 @@ const MAX_BYTES: usize = 65_536;
 const PRIVATE_DIRECTORY: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 
-/// Where a domain's files are.
+/// Where a key and its certificate are.
 pub(crate) struct Slot {
     domain: Label,
     directory: PathBuf,
+    names: (&'static str, &'static str),
     /// Of the private key, PKCS#8 in PEM.
     pub key: PathBuf,
-    /// Of the root certificate, PEM.
+    /// Of the certificate, PEM.
     pub certificate: PathBuf,
 }
 
@@ -48,9 +52,20 @@ pub(crate) fn prepare(root: &Path) -> Result<(), OpenError> {
 }
 
 impl Slot {
+    /// That of a domain's authority.
     pub fn new(root: &Path, domain: &Label) -> Self {
+        Self::named(root, domain, AUTHORITY)
+    }
+
+    /// That of the publisher of facts, in the folder of the system's authority.
+    pub fn publisher(root: &Path, system: &Label) -> Self {
+        Self::named(root, system, PUBLISHER)
+    }
+
+    fn named(root: &Path, domain: &Label, names: (&'static str, &'static str)) -> Self {
         let directory = root.join(domain.as_str());
-        Self { domain: domain.clone(), key: directory.join(KEY), certificate: directory.join(CERTIFICATE), directory }
+        let (key, certificate) = (directory.join(names.0), directory.join(names.1));
+        Self { domain: domain.clone(), key, certificate, directory, names }
     }
 
     /// Reads both files; `None` when the domain has no folder yet.
@@ -93,8 +108,9 @@ impl Slot {
         }
     }
 
-    /// Writes both files of a new domain so that they appear together, durably.
-    pub fn write(&self, files: &Files) -> Result<(), OpenError> {
+    /// Writes the files of a new domain so that they appear together, durably: its own, and those of `more` slots of the
+    /// same folder.
+    pub fn write(&self, files: &Files, more: &[(&Self, &Files)]) -> Result<(), OpenError> {
         let root = self.directory.parent().unwrap_or(&self.directory);
         let fresh = root.join(format!(".{}.new", self.domain));
         // What a crash left behind was never in use.
@@ -105,8 +121,10 @@ impl Slot {
             Ok(()) | Err(_) => {}
         }
         DirBuilder::new().mode(PRIVATE_DIRECTORY).create(&fresh).map_err(OpenError::io("create the folder", &fresh))?;
-        write_file(&fresh.join(KEY), files.key.as_bytes())?;
-        write_file(&fresh.join(CERTIFICATE), files.certificate.as_bytes())?;
+        for (slot, files) in more.iter().copied().chain([(self, files)]) {
+            write_file(&fresh.join(slot.names.0), files.key.as_bytes())?;
+            write_file(&fresh.join(slot.names.1), files.certificate.as_bytes())?;
+        }
         sync_directory(&fresh)?;
         renameat_with(CWD, &fresh, CWD, &self.directory, RenameFlags::NOREPLACE)
             .map_err(|error| OpenError::io("create the folder", &self.directory)(error.into()))?;

@@ -1,10 +1,12 @@
-//! Administrative acts, judged by `admin.cedar` and the one permit that is always there: what the local operator may.
+//! Administrative acts, judged by `admin.cedar` and the permits that are always there: what the local operator may, and
+//! what each role may.
 
 use cedar_policy::{Context, EntityId, EntityUid};
 use types::{Reason, WorkloadId};
 
 use crate::entities::uid_of;
 use crate::judge::{Verdict, request};
+use crate::model::Role;
 use crate::policies::Policies;
 
 /// An act of an operator.
@@ -22,12 +24,46 @@ pub enum Act<'a> {
     Restore(Option<&'a WorkloadId>),
     /// To use the console.
     Login,
+    /// To see what control knows.
+    View,
+    /// To approve a publication that waits for owners, or to take one back that another operator made.
+    Approve,
+    /// To let a proxy or an agent join.
+    JoinToken,
+    /// To forget a proxy or an agent for good.
+    Retire,
+    /// To give an operator a certificate. Whoever may do this can act as any operator.
+    Certify,
 }
 
 impl<'a> Act<'a> {
-    /// The acts that the local operator may without a permit.
-    pub(crate) const BY_DEFAULT: [Self; 5] =
-        [Self::Publish, Self::Rollback, Self::Revoke(None), Self::Restore(None), Self::Login];
+    /// The acts that the local operator may without a permit: all but to pass for a workload.
+    pub(crate) const OF_LOCAL: [Self; 10] = [
+        Self::View,
+        Self::Login,
+        Self::Publish,
+        Self::Rollback,
+        Self::Approve,
+        Self::Revoke(None),
+        Self::Restore(None),
+        Self::JoinToken,
+        Self::Retire,
+        Self::Certify,
+    ];
+
+    /// The acts that a role may without a permit.
+    pub(crate) const fn of_role(role: Role) -> &'static [Self] {
+        match role {
+            Role::Viewer => &[Self::View, Self::Login],
+            Role::Operator => {
+                &[Self::View, Self::Login, Self::Revoke(None), Self::Restore(None), Self::JoinToken, Self::Retire]
+            }
+            Role::Owner => &[Self::View, Self::Login, Self::Publish, Self::Rollback, Self::Approve],
+            Role::Security => {
+                &[Self::View, Self::Login, Self::Revoke(None), Self::Restore(None), Self::Retire, Self::Approve]
+            }
+        }
+    }
 
     /// The action in `admin.cedar`, and the word in records.
     pub const fn as_str(self) -> &'static str {
@@ -38,6 +74,11 @@ impl<'a> Act<'a> {
             Self::Revoke(_) => "revoke",
             Self::Restore(_) => "restore",
             Self::Login => "login",
+            Self::View => "view",
+            Self::Approve => "approve",
+            Self::JoinToken => "join",
+            Self::Retire => "retire",
+            Self::Certify => "certify",
         }
     }
 
@@ -46,15 +87,23 @@ impl<'a> Act<'a> {
         match self {
             Self::Impersonate(workload) => Some(workload),
             Self::Revoke(workload) | Self::Restore(workload) => workload,
-            Self::Publish | Self::Rollback | Self::Login => None,
+            Self::Publish
+            | Self::Rollback
+            | Self::Login
+            | Self::View
+            | Self::Approve
+            | Self::JoinToken
+            | Self::Retire
+            | Self::Certify => None,
         }
     }
 }
 
 impl Policies {
-    /// Whether an operator may do something. `operator` is the name in `Operator::"NAME"`; `local` is the user who owns the
-    /// data directory, who may do everything but impersonate unless `admin.cedar` forbids it. No mode relaxes this, and a
-    /// policy that cannot be evaluated denies.
+    /// Whether an operator may do something. `operator` is the name in `Operator::"NAME"`: one of the model's, who may what
+    /// the roles of that name may, or `local`, the user who owns the data directory, who may do everything but impersonate.
+    /// `admin.cedar` permits more and forbids what it wants. No mode relaxes this, and a policy that cannot be evaluated
+    /// denies.
     pub fn may(&self, operator: &str, act: Act<'_>) -> Verdict {
         let resource = match act.workload().map(|workload| (workload, self.uids.workloads.get(workload))) {
             None => &self.uids.organisation,

@@ -52,14 +52,20 @@ pub fn check_incomplete(model: &Model, sources: &Sources, lost: &Lost) -> (Polic
 /// Compiles. Every problem of every file is found in one run; there are policies exactly when none of them is an error.
 /// One set is made per domain: its own policies, the guardrails and the generated ones.
 pub fn compile(model: &Arc<Model>, sources: &Sources) -> (Option<Policies>, Vec<Problem>) {
-    stacker::grow(STACK_BYTES, || compile_with_room(model, sources))
+    compile_part(model, sources, &Lost::default())
 }
 
-fn compile_with_room(model: &Arc<Model>, sources: &Sources) -> (Option<Policies>, Vec<Problem>) {
+/// Compiles a part of an organisation whose whole was compiled before: of what is `lost` nothing is here, and policies may
+/// name it.
+pub fn compile_part(model: &Arc<Model>, sources: &Sources, lost: &Lost) -> (Option<Policies>, Vec<Problem>) {
+    stacker::grow(STACK_BYTES, || compile_with_room(model, sources, lost))
+}
+
+fn compile_with_room(model: &Arc<Model>, sources: &Sources, lost: &Lost) -> (Option<Policies>, Vec<Problem>) {
     let mut problems = Vec::new();
     let read = read(sources, &mut problems);
     refuse_unknown_domains(model, sources, &mut problems);
-    let checked = check_read(model, &read, &Lost::default(), &mut problems);
+    let checked = check_read(model, &read, lost, &mut problems);
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     let built = checked.and_then(|schema| if failed { Ok(None) } else { build(model, &read, &schema).map(Some) });
     let policies = built.unwrap_or_else(|words| {
@@ -83,7 +89,7 @@ fn names(model: &Model, read: &Read<'_>, lost: &Lost) -> PolicyNames {
     let unread = unread.map(|(owner, _)| (owner.scope().to_owned(), owner == Owner::Admin));
     PolicyNames {
         known: generated
-            .chain([generate::local_operator()])
+            .chain(generate::admin())
             .map(|policy| (policy.id, policy.effect.into()))
             .chain(written.map(|policy| (policy.id.clone(), policy.policy.effect().into())))
             .collect(),
@@ -182,7 +188,7 @@ fn build(model: &Arc<Model>, read: &Read<'_>, schema: &Schema) -> Result<Policie
         domains.insert(domain.name.clone(), set);
     }
     let admin = read.admin.iter().flat_map(|written| &written.policies);
-    let admin = join(&Modes::default(), admin, &[generate::local_operator()], &mut infos)?;
+    let admin = join(&Modes::default(), admin, &generate::admin(), &mut infos)?;
     let consumers = model.domains.values();
     let consumers = consumers.filter_map(|domain| Some((domain.name.clone(), consent_of(domain)?))).collect();
     let operator = "Operator".parse().map_err(|error| format!("entity type Operator: {error}"))?;

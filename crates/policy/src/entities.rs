@@ -1,11 +1,11 @@
 //! The entities that policies are evaluated against, and the prebuilt identifiers of everything a request can name.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression, Schema};
-use types::{Method, RouteId, WorkloadId};
+use types::{Label, Method, RouteId, WorkloadId};
 
-use crate::model::{Domain, Model, Route, Service};
+use crate::model::{Domain, Model, Role, Route, Service};
 use crate::names::NOBODY;
 
 /// Identifiers by what they identify, so that no request builds one.
@@ -86,7 +86,20 @@ pub(crate) fn build(model: &Model, schema: &Schema) -> Result<(Entities, Uids), 
         }
     }
     let entities = Entities::from_entities(entities, Some(schema)).map_err(|error| format!("entities: {error}"))?;
+    // The schema of calls knows no operators; policies of calls cannot name them.
+    let entities = entities.add_entities(operators(model)?, None).map_err(|error| format!("operators: {error}"))?;
     Ok((entities, uids))
+}
+
+/// The operators, each in the roles it has.
+fn operators(model: &Model) -> Result<Vec<Entity>, String> {
+    let (operator, role) = (type_name("Operator")?, type_name("Role")?);
+    let of_role = |name: &Role| uid(&role, &name.as_str());
+    let of_operator = |(name, roles): (&Label, &BTreeSet<Role>)| {
+        Entity::new_no_attrs(uid(&operator, name), roles.iter().map(of_role).collect())
+    };
+    let roles = Role::ALL.iter().map(|name| Entity::new_no_attrs(of_role(name), HashSet::new()));
+    Ok(roles.chain(model.operators.iter().map(of_operator)).collect())
 }
 
 fn add_workloads(domain: &Domain, types: &Types, entities: &mut Vec<Entity>, uids: &mut Uids) {

@@ -9,7 +9,7 @@ use types::{PolicyId, ServiceId, WorkloadId};
 
 use crate::admin::Act;
 use crate::consent;
-use crate::model::{Domain, Model, Route, Service};
+use crate::model::{Domain, Model, Role, Route, Service};
 use crate::policies::Tier;
 
 /// The callers from other domains by service.
@@ -115,11 +115,27 @@ fn forbid_unless(service: &Service, consent: &str) -> String {
     format!("forbid (principal is Workload, action, resource in Service::\"{service}\")\nunless {{ {consent}{open} }};")
 }
 
-/// What `Operator::"local"` may without being permitted it in `admin.cedar`, which can forbid it all the same: everything
-/// but to pass for a workload. The owner of the data directory could do so with the files in it anyway.
-pub(crate) fn local_operator() -> Generated {
+/// What operators may without being permitted it in `admin.cedar`, which can forbid it all the same.
+pub(crate) fn admin() -> Vec<Generated> {
+    let of_roles = Role::ALL.into_iter().flat_map(|role| Act::of_role(role).iter().map(move |act| of_role(role, *act)));
+    core::iter::once(local_operator()).chain(of_roles).collect()
+}
+
+fn of_role(role: Role, act: Act<'_>) -> Generated {
+    let (role, act) = (role.as_str(), act.as_str());
+    let reason = format!("the role {role} may {act}");
+    let name = format!("admin.default.{role}.{act}");
+    let text = format!(
+        "@id(\"{name}\")\n@reason(\"{reason}\")\npermit (principal in Role::\"{role}\", action == Action::\"{act}\", resource);\n"
+    );
+    Generated { id: PolicyId::new("org", &name), tier: Tier::Permit, effect: Effect::Permit, reason, text }
+}
+
+/// What `Operator::"local"` may: everything but to pass for a workload. The owner of the data directory could do so with
+/// the files in it anyway.
+fn local_operator() -> Generated {
     let reason = "the owner of the data directory administers it".to_owned();
-    let actions: Vec<_> = Act::BY_DEFAULT.iter().map(|act| format!("Action::\"{}\"", act.as_str())).collect();
+    let actions: Vec<_> = Act::OF_LOCAL.iter().map(|act| format!("Action::\"{}\"", act.as_str())).collect();
     let name = "admin.default.local";
     let text = format!(
         "@id(\"{name}\")\n@reason(\"{reason}\")\npermit (principal == Operator::\"local\", action in [{}], resource);\n",

@@ -39,10 +39,10 @@ mod weigh;
 mod why;
 
 pub use admin::Act;
-pub use compile::{check_incomplete, compile};
+pub use compile::{check_incomplete, compile, compile_part};
 pub use judge::{Principal, Question, Verdict, Withdrawn};
 pub use lost::Lost;
-pub use model::Model;
+pub use model::{Model, Role};
 pub use modes::{Noted, Relaxation, check_of, is_enforced_for};
 pub use permit::{Basis, Permit};
 pub use policies::{Policies, PolicyEffect, PolicyInfo, PolicyNames};

@@ -59,6 +59,9 @@ fn problem_with(
     let place = policy.place_of(&literal.source());
     match names::resolve(model, &literal.entity_type, &literal.id)? {
         Resolved::Unknown(_) if lost.may_hold(model, &literal.entity_type, &literal.id) => None,
+        Resolved::Unknown(nearest) if literal.entity_type == "Operator" => {
+            Some(unknown_operator(policy, literal, nearest).at(place))
+        }
         Resolved::Unknown(nearest) => {
             let (kind, shown) = (literal.entity_type.to_lowercase(), literal.id.chars().take(200).collect::<String>());
             let message = format!("there is no {kind} `{shown}`");
@@ -79,8 +82,20 @@ fn problem_with(
     }
 }
 
+/// No error: a policy about nobody permits nothing. One that forbids may not forbid what it was meant to.
+fn unknown_operator(policy: &SourcePolicy, literal: &Literal, nearest: Option<String>) -> Problem {
+    let shown = literal.id.chars().take(200).collect::<String>();
+    let message = format!("there is no operator `{shown}`: nobody can act under this name");
+    let hint = match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "add it to `operators` in countersign.yaml".to_owned(),
+    };
+    Problem::warning("cedar.unknown-operator", &policy.path, message).hint(hint)
+}
+
 fn example(entity_type: &str) -> &'static str {
     match entity_type {
+        "Role" => "owner",
         "Domain" => "finance",
         "Service" => "finance/ledger",
         "Route" => "finance/ledger POST /entries",

@@ -23,6 +23,8 @@ pub struct Lost {
     pub consent: BTreeSet<(Label, Option<Label>)>,
     /// Domains whose name is in doubt: what lies in their folders may belong to another.
     pub owners: BTreeSet<Label>,
+    /// Whether there may be operators that the model does not hold.
+    pub operators: bool,
     /// Whether there may be policies beside those that are given.
     pub policies: bool,
 }
@@ -33,6 +35,7 @@ impl Lost {
         let in_service = |id: &str| id.parse().is_ok_and(|id: ServiceId| self.may_hold_name(model, id.domain()));
         match entity_type {
             "Domain" => self.domains && Label::parse(id).is_ok(),
+            "Operator" => self.operators,
             // A workload is written like a service.
             "Service" | "Workload" => in_service(id),
             "Route" => {

@@ -21,6 +21,36 @@ pub struct Model {
     pub timezone: TimeZone,
     /// The domains by name.
     pub domains: BTreeMap<Label, Domain>,
+    /// The named operators and their roles. `local`, who owns the data directory, is none of them.
+    pub operators: BTreeMap<Label, BTreeSet<Role>>,
+}
+
+/// What an operator is there for. Each role permits some administrative acts without a word in `admin.cedar`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Role {
+    /// Looks.
+    Viewer,
+    /// Runs it: takes trust away and gives it back, lets proxies and agents join and go.
+    Operator,
+    /// Decides what is current: publishes, rolls back, approves.
+    Owner,
+    /// Takes trust away and gives it back, and approves.
+    Security,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Operator, Self::Owner, Self::Security];
+
+    /// The name in the trust directory and of the Cedar entity.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Owner => "owner",
+            Self::Security => "security",
+        }
+    }
 }
 
 /// A segment of the business: a wall with two doors, what it accepts and what it calls.

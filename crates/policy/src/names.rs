@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use types::{Label, ServiceId, WorkloadId};
 
-use crate::model::Model;
+use crate::model::{Model, Role};
 
 /// The one entity of type `Unidentified`.
 pub(crate) const NOBODY: &str = "nobody";
+
+/// The operator who owns the data directory and needs no entry in `operators`.
+pub(crate) const LOCAL: &str = "local";
 
 /// What a literal's id turned out to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,12 +28,22 @@ pub(crate) fn resolve(model: &Model, entity_type: &str, id: &str) -> Option<Reso
         "Service" => Some(service(model, id)),
         "Workload" => Some(workload(model, id)),
         "Route" => Some(route(model, id)),
+        "Operator" => Some(operator(model, id)),
+        "Role" if Role::ALL.iter().any(|role| role.as_str() == id) => Some(Resolved::Known(None)),
+        "Role" => Some(Resolved::Unknown(nearest(id, Role::ALL.iter().map(|role| role.as_str().to_owned())))),
         "Organisation" if id == model.organisation.as_str() => Some(Resolved::Known(None)),
         "Organisation" => Some(Resolved::Unknown(Some(model.organisation.as_str().to_owned()))),
         "Unidentified" if id == NOBODY => Some(Resolved::Known(None)),
         "Unidentified" => Some(Resolved::Unknown(Some(NOBODY.to_owned()))),
         _ => None,
     }
+}
+
+fn operator(model: &Model, id: &str) -> Resolved {
+    if id == LOCAL || model.operators.keys().any(|name| name.as_str() == id) {
+        return Resolved::Known(None);
+    }
+    Resolved::Unknown(nearest(id, model.operators.keys().map(Label::to_string).chain([LOCAL.to_owned()])))
 }
 
 fn domain(model: &Model, id: &str) -> Resolved {

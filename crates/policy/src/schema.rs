@@ -44,8 +44,10 @@ action POST, PUT, PATCH, DELETE in [write] appliesTo {
 
 /// The schema of `admin.cedar`.
 const ADMIN: &str = r#"// Administrative acts. Operator::"local" is the user who owns the data directory. That operator may do everything but
-// impersonate without a permit, as far as nothing here forbids it; everybody else needs a permit for everything.
-entity Operator;
+// impersonate without a permit, and the operators of countersign.yaml may what their roles stand for, as far as nothing
+// here forbids it. For everything else a permit is needed.
+entity Role;            // "viewer", "operator", "owner", "security"
+entity Operator in [Role];
 entity Organisation;    // the one that countersign.yaml names
 entity Domain;
 entity Workload in [Domain];
@@ -56,14 +58,28 @@ action impersonate appliesTo {
   resource: [Workload],
 };
 
-// To make a trust directory the current revision; to make an earlier revision current again; to use the console.
-action publish, rollback, login appliesTo {
+// To see what control knows; to use the console. Roles: all.
+action view, login appliesTo {
+  principal: [Operator],
+  resource: [Organisation],
+};
+
+// To make a trust directory the current revision; to make an earlier revision current again. Roles: owner.
+// To approve either where it waits for owners, of whom the operator must be one. Roles: owner, security.
+action publish, rollback, approve appliesTo {
+  principal: [Operator],
+  resource: [Organisation],
+};
+
+// To let a proxy or an agent join. Roles: operator. To forget one for good. Roles: operator, security.
+// To give an operator a certificate: whoever may do this can act as any operator. Roles: none.
+action join, retire, certify appliesTo {
   principal: [Operator],
   resource: [Organisation],
 };
 
 // To take trust away, and to give it back. The resource is the workload whose SPIFFE ID is named, so that an operator can
-// be permitted the workloads of a domain; for a certificate or a key it is the organisation.
+// be permitted the workloads of a domain; for everything else it is the organisation. Roles: operator, security.
 action revoke, restore appliesTo {
   principal: [Operator],
   resource: [Organisation, Workload],

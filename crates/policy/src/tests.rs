@@ -12,4 +12,5 @@ mod lost;
 mod modes;
 mod names;
 mod property;
+mod roles;
 mod wall;

@@ -7,24 +7,22 @@ use std::{
     time::Duration,
 };
 
-use api::issuance::{Bundles, Issuance, IssueError, Svid};
+use api::issuance::{Bundles, Issuance, IssueError};
 use arc_swap::ArcSwap;
 use identity::{Bundle, BundleError, BundleSet};
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use runtime::{
     shutdown::Shutdown,
     tls::{self, ServerConfigs, Trust, UnusableKey},
 };
-use rustls::{
-    ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
-};
+use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::sync::watch;
 use trustdir::{Asks, Revision};
 use types::{Clock, Host, Label, Timestamp, limits};
 
 use crate::stats::Stats;
+
+mod obtain;
 
 /// The server names of a listener and the TLS configuration of each; swapped whole.
 pub type ServerNames = ArcSwap<NameTable>;
@@ -78,6 +76,13 @@ pub enum CredentialError {
     Bundle(#[from] BundleError),
 }
 
+impl CredentialError {
+    /// Whether asking again later may help.
+    const fn is_away(&self) -> bool {
+        matches!(self, Self::Issuer { source: IssueError::Unavailable(_), .. })
+    }
+}
+
 /// Keeps the certificates of one node's gateway listeners.
 pub struct Keeper {
     node: Label,
@@ -87,6 +92,8 @@ pub struct Keeper {
     clock: Arc<dyn Clock>,
     stats: Arc<Stats>,
     held: BTreeMap<Label, Held>,
+    /// Domains for which the issuer gives nothing: asked again when something changed, not before.
+    refused: BTreeSet<Label>,
 }
 
 /// One domain's certificate.
@@ -94,6 +101,16 @@ struct Held {
     configs: ServerConfigs,
     not_after: Timestamp,
     renew_at: Timestamp,
+    /// What it was issued for, under which bundles: another certificate is due when one of them is another.
+    basis: Basis,
+}
+
+/// What a certificate follows from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Basis {
+    hosts: Vec<Host>,
+    ttl: Duration,
+    roots: Vec<Vec<u8>>,
 }
 
 /// The listeners that a keeper serves: the domains of each and the table to fill.
@@ -114,7 +131,8 @@ impl Keeper {
         clock: Arc<dyn Clock>,
         stats: Arc<Stats>,
     ) -> Self {
-        Self { node, issuance, revision, trust, clock, stats, held: BTreeMap::new() }
+        let (held, refused) = (BTreeMap::new(), BTreeSet::new());
+        Self { node, issuance, revision, trust, clock, stats, held, refused }
     }
 
     /// An empty table: every handshake is refused with an alert.
@@ -137,27 +155,69 @@ impl Keeper {
             .collect()
     }
 
-    /// Gets whatever is missing or due for what is served, or everything `anew`; takes the bundles of the moment, and gives
-    /// the listeners what is held then. One domain's failure keeps nobody else waiting.
+    /// The first certificates: waits for as long as the issuer is away and nothing is kept, goes on with those that there
+    /// are, and gives whether some are still missing.
+    ///
+    /// # Errors
+    /// Why there is none at all, where waiting does not help.
+    pub async fn begin(&mut self, served: &[Served]) -> Result<bool, CredentialError> {
+        loop {
+            let Err(error) = self.refresh(served).await else { return Ok(false) };
+            match error.is_away() {
+                _ if !self.held.is_empty() => {
+                    self.say(&error);
+                    return Ok(true);
+                }
+                true => self.say(&error),
+                false => return Err(error),
+            }
+            tokio::time::sleep(Duration::from_millis(limits::RENEWAL_RETRY_TIME.default)).await;
+        }
+    }
+
+    /// Gets whatever is missing or due for what is served; takes the bundles of the moment, and gives the listeners what
+    /// is held then. One domain's failure keeps nobody else waiting.
     ///
     /// # Errors
     /// The first failure; what was held before stays.
-    pub async fn refresh(&mut self, served: &[Served], anew: bool) -> Result<(), CredentialError> {
-        self.trust.replace(bundle_set(self.issuance.bundles())?);
-        let (now, domains) = (self.clock.now(), self.domains(served));
+    pub async fn refresh(&mut self, served: &[Served]) -> Result<(), CredentialError> {
+        let bundles = self.issuance.bundles();
+        self.trust.replace(bundle_set(bundles.clone())?);
+        let domains = self.domains(served);
         self.held.retain(|domain, _| domains.contains(domain));
+        self.refused.retain(|domain| domains.contains(domain));
         let mut failed = Ok(());
         for domain in domains {
-            if anew || self.held.get(&domain).is_none_or(|held| held.renew_at <= now) {
-                match self.obtain(&domain).await {
-                    Ok(held) => drop(self.held.insert(domain, held)),
-                    Err(error) => failed = failed.and(Err(error)),
+            let Some(basis) = self.basis(&domain, &bundles).filter(|basis| self.is_due(&domain, basis)) else {
+                continue;
+            };
+            match self.obtain(&domain, basis).await {
+                Ok(held) => drop(self.held.insert(domain, held)),
+                Err(error) => {
+                    if !error.is_away() {
+                        self.refused.insert(domain);
+                    }
+                    failed = failed.and(Err(error));
                 }
             }
         }
         self.stats.set_certificates(self.held.iter().map(|(domain, held)| (domain.clone(), held.not_after)).collect());
         served.iter().try_for_each(|served| self.publish(served))?;
         failed
+    }
+
+    /// What a certificate of the domain would follow from now.
+    fn basis(&self, domain: &Label, bundles: &Bundles) -> Option<Basis> {
+        let revision = self.revision.load();
+        let found = revision.domains().get(domain)?;
+        let roots = bundles.roots.get(&found.trust_domain).cloned().unwrap_or_default();
+        Some(Basis { hosts: revision.hosts_of(domain), ttl: found.svid_ttl, roots })
+    }
+
+    fn is_due(&self, domain: &Label, basis: &Basis) -> bool {
+        let now = self.clock.now();
+        let held = self.held.get(domain);
+        !self.refused.contains(domain) && held.is_none_or(|held| held.renew_at <= now || held.basis != *basis)
     }
 
     /// Publishes what is held to a listener.
@@ -179,27 +239,32 @@ impl Keeper {
     }
 
     /// Renews for as long as the proxy lives: when a certificate is due, when the issuer says that something changed, and
-    /// when another revision serves other hosts or asks its callers otherwise.
-    pub async fn run(mut self, served: Vec<Served>, mut changes: watch::Receiver<u64>, mut shutdown: Shutdown) {
+    /// when another revision serves other hosts or asks its callers otherwise. `failed`: some are missing already.
+    pub async fn run(
+        mut self,
+        served: Vec<Served>,
+        mut changes: watch::Receiver<u64>,
+        mut failed: bool,
+        mut shutdown: Shutdown,
+    ) {
         let mut issued = self.issuance.changes();
-        let mut failed = false;
         loop {
-            let anew = tokio::select! {
+            tokio::select! {
                 () = shutdown.asked() => return,
                 changed = issued.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    true
+                    self.refused.clear();
                 }
-                Ok(()) = changes.changed() => false,
-                () = tokio::time::sleep(self.pause(failed)) => false,
-            };
-            failed = match self.refresh(&served, anew).await {
+                Ok(()) = changes.changed() => {}
+                () = tokio::time::sleep(self.pause(failed)) => {}
+            }
+            failed = match self.refresh(&served).await {
                 Ok(()) => false,
                 Err(error) => {
                     self.say(&error);
-                    true
+                    error.is_away()
                 }
             };
         }
@@ -207,33 +272,19 @@ impl Keeper {
 
     /// Until the first certificate is due; a while where the last attempt failed.
     fn pause(&self, failed: bool) -> Duration {
-        if failed {
-            return Duration::from_millis(limits::RENEWAL_RETRY_TIME.default);
-        }
+        let retry = Duration::from_millis(limits::RENEWAL_RETRY_TIME.default);
         let now = self.clock.now();
-        let due = self.held.values().map(|held| held.renew_at.micros_since(now)).min();
-        Duration::from_micros(due.unwrap_or_default()).max(Duration::from_millis(limits::RENEWAL_RETRY_TIME.default))
+        match self.held.values().map(|held| held.renew_at.micros_since(now)).min() {
+            Some(micros) if !failed => Duration::from_micros(micros).max(retry),
+            Some(_) | None => retry,
+        }
     }
 
     fn say(&self, error: &CredentialError) {
+        let because = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
         let until = self.held.values().map(|held| held.not_after).min().map(|at| at.to_string());
         let until = until.unwrap_or_default();
-        tracing::warn!(%error, usable_until = %until, "a gateway certificate could not be renewed; the old one stays in use");
-    }
-
-    async fn obtain(&self, domain: &Label) -> Result<Held, CredentialError> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let csr = CertificateParams::default().serialize_request(&key)?;
-        let svid = self
-            .issuance
-            .mint_gateway(domain, &self.node, csr.der())
-            .await
-            .map_err(|source| CredentialError::Issuer { domain: domain.clone(), source })?;
-        let (not_after, renew_at) = (svid.not_after, half_life(&svid, self.clock.now()));
-        let chain = svid.chain_der.into_iter().map(CertificateDer::from).collect();
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let configs = tls::server_configs(chain, key, &self.trust)?;
-        Ok(Held { configs, not_after, renew_at })
+        tracing::warn!(%error, because, usable_until = %until, "a gateway certificate is missing; those that are held stay in use");
     }
 }
 
@@ -243,8 +294,4 @@ impl Keeper {
 /// See [`BundleError`].
 pub fn bundle_set(bundles: Bundles) -> Result<BundleSet, BundleError> {
     bundles.roots.into_iter().map(|(trust_domain, roots)| Bundle::from_der(trust_domain, roots)).collect()
-}
-
-fn half_life(svid: &Svid, now: Timestamp) -> Timestamp {
-    Timestamp::from_micros(now.micros() + svid.not_after.micros_since(now) / 2)
 }

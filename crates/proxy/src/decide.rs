@@ -12,7 +12,7 @@ use crate::{
     identify::identify,
     parse::{Head, parse},
     route::route,
-    situate::situate,
+    situate::{Facts, situate},
     worker::Worker,
 };
 
@@ -39,13 +39,15 @@ pub fn decide(
     connection: &Connection,
     head: &Head,
 ) -> Result<(Recorded<Permit>, Arc<Service>), Denied> {
-    let (revision, signals) = (worker.shared().revision.load(), worker.shared().signals.load());
+    let shared = worker.shared();
+    let (revision, signals) = (shared.revision.load(), shared.signals.load());
+    let facts = Facts { revision: &revision, signals: &signals, freshness: &shared.freshness };
     let accepted = connection.accepted(worker);
     let id = accepted.id;
     let identified = identify(accepted, connection)?;
     let parsed = parse(identified, head)?;
     let (routed, service) = route(parsed, connection, &revision)?;
-    let situated = situate(routed, &service, &revision, &signals, head.length)?;
+    let situated = situate(routed, &service, &facts, head.length)?;
     let permit = revision.policies().judge(situated)?;
     let recorded = worker.record_permit(permit).map_err(|reason| Denied::Unrecorded(reason, id))?;
     Ok((recorded, service))

@@ -28,6 +28,7 @@ mod respond;
 mod route;
 mod situate;
 mod slots;
+mod stale;
 mod start;
 mod stats;
 mod watch;

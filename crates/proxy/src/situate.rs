@@ -1,22 +1,32 @@
-//! Step 5, situate: what is held against the caller, and what is known about the moment, the announced size included.
+//! Step 5, situate: what is held against the caller, how old all that is, and what is known about the moment, the announced
+//! size included.
 
 use policy::call::{Refused, Routed, Situated};
+use runtime::freshness::Freshness;
 use signal::{Cleared, Revocation, State};
 use trustdir::{Revision, Service};
 use types::Reason;
 
-/// A revoked caller is refused whatever any mode says. A body that announces more than the service takes is refused before
-/// it is read. The risk of every caller is the organisation's `risk_unknown`.
+use crate::stale;
+
+/// What a call is held against.
+pub struct Facts<'a> {
+    /// The rules of the moment.
+    pub revision: &'a Revision,
+    /// What is held against whom.
+    pub signals: &'a State,
+    /// How old both are.
+    pub freshness: &'a Freshness,
+}
+
+/// A revoked caller is refused whatever any mode says, and everybody where rules or signals are older than the domain lets
+/// them be. A body that announces more than the service takes is refused before it is read. The risk of every caller is the
+/// organisation's `risk_unknown`.
 ///
 /// # Errors
-/// `signals.revoked`, `limits.body`.
-pub fn situate(
-    routed: Routed,
-    service: &Service,
-    revision: &Revision,
-    signals: &State,
-    length: Option<u64>,
-) -> Result<Situated, Refused> {
+/// `signals.revoked`, `route.stale-revision`, `signals.stale`, `limits.body`.
+pub fn situate(routed: Routed, service: &Service, facts: &Facts<'_>, length: Option<u64>) -> Result<Situated, Refused> {
+    let &Facts { revision, signals, freshness } = facts;
     let cleared = match clear(&routed, signals) {
         Ok(cleared) => cleared,
         Err(revocation) => {
@@ -24,6 +34,10 @@ pub fn situate(
             return Err(refused.with_epoch(signals.epoch()));
         }
     };
+    let domain = revision.domains().get(service.model.id.domain());
+    if let Err((reason, note)) = stale::check(domain, freshness, routed.accepted().at) {
+        return Err(Refused::new(routed, reason, note).with_epoch(signals.epoch()));
+    }
     match length {
         Some(length) if length > service.limits.body => {
             let note = format!("{length} bytes announced, {} allowed", service.limits.body);

@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use identity::BundleSet;
 use record::{Log, OpenError};
 use runtime::{
+    freshness::Freshness,
     shutdown::{self, Shutdown, Trigger},
     tls::{Trust, UnusableKey},
     workers,
@@ -67,6 +68,8 @@ pub struct Parts<'a> {
     pub revision: Arc<ArcSwap<Revision>>,
     /// What is held against whom; may be replaced at any time.
     pub signals: Arc<ArcSwap<State>>,
+    /// When control was last heard, so how old both may be.
+    pub freshness: Arc<Freshness>,
     /// Bumped after the revision or the signals were replaced: what is open is then judged again.
     pub changes: watch::Receiver<u64>,
     /// Where to count.
@@ -105,7 +108,8 @@ pub struct Running {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Starts a proxy. Nothing is listened to before every served domain has a certificate and every worker a lane.
+/// Starts a proxy. Nothing is listened to before a served domain has a certificate and every worker a lane; hosts of domains
+/// that have none yet are answered with a TLS alert. Where the issuer is away and no certificate is kept, it waits.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -120,9 +124,16 @@ pub async fn start(config: Config, parts: Parts<'_>) -> Result<Running, StartErr
         Arc::clone(&parts.stats),
     );
     let (served, gateways) = gateways(&config, &keeper)?;
-    keeper.refresh(&served, false).await?;
+    let missing = keeper.begin(&served).await?;
     let (trigger, shutdown) = shutdown::channel();
-    let shared = Arc::new(Shared { revision: parts.revision, signals: parts.signals, trust, clock: parts.clock });
+    let shared = Shared {
+        revision: parts.revision,
+        signals: parts.signals,
+        freshness: parts.freshness,
+        trust,
+        clock: parts.clock,
+    };
+    let shared = Arc::new(shared);
     let mut threads = Vec::new();
     for index in 0..config.workers.max(1) {
         let lane = parts.log.lane(&format!("worker-{index}"))?;
@@ -137,7 +148,7 @@ pub async fn start(config: Config, parts: Parts<'_>) -> Result<Running, StartErr
         let work = move || run(Worker::new(shared, lane, ids, counters), sockets, changes, shutdown);
         threads.push(workers::start(format!("proxy-{index}"), work)?);
     }
-    tokio::spawn(keeper.run(served, parts.changes, shutdown));
+    tokio::spawn(keeper.run(served, parts.changes, missing, shutdown));
     Ok(Running { trigger, threads })
 }
 

@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use policy::{Permit, call::Refused};
 use record::{Lane, Recorded};
-use runtime::tls::Trust;
+use runtime::{freshness::Freshness, tls::Trust};
 use signal::State;
 use trustdir::Revision;
 use types::{Clock, DecisionId, Reason, Recordable, Timestamp};
@@ -24,6 +24,8 @@ pub struct Shared {
     pub revision: Arc<ArcSwap<Revision>>,
     /// What is held against whom; replaced at any time.
     pub signals: Arc<ArcSwap<State>>,
+    /// How old revision and signals are.
+    pub freshness: Arc<Freshness>,
     /// What peers are verified against.
     pub trust: Arc<Trust>,
     /// The clock.

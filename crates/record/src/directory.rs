@@ -1,8 +1,11 @@
 //! What lies in a log's directory.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
-use crate::format::{EXTENSION, SegmentName};
+use crate::{
+    copies,
+    format::{EXTENSION, SegmentName},
+};
 
 /// The files of a directory.
 #[derive(Default)]
@@ -13,6 +16,8 @@ pub(crate) struct Listing {
     pub(crate) odd: Vec<String>,
     /// Bytes of all files, with what is reserved in them.
     pub(crate) bytes: u64,
+    /// Where these are copies of another's segments: those that are whole, with their bytes.
+    pub(crate) received: Option<BTreeMap<SegmentName, u64>>,
 }
 
 impl Listing {
@@ -38,6 +43,7 @@ impl Listing {
             }
         }
         listing.segments.sort();
+        listing.received = copies::journal(dir)?;
         Ok(listing)
     }
 }

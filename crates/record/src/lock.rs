@@ -45,6 +45,11 @@ impl Lock {
         Err(OpenError::InUse { path: dir.to_owned(), pid: Holder::read(&path).ok().and_then(|holder| holder.pid) })
     }
 
+    /// The start that held it last, where it said so.
+    pub(crate) fn last_start(dir: &Path) -> Option<StartId> {
+        Holder::read(&path(dir)).ok().and_then(|holder| holder.start)
+    }
+
     /// Says who holds it.
     pub(crate) fn sign(&mut self, start: StartId) -> io::Result<()> {
         self.file.set_len(0)?;

@@ -22,6 +22,10 @@ use rustls::{
 use thiserror::Error as ThisError;
 use types::{Clock, Reason};
 
+mod system;
+
+pub use system::{PinnedRoot, ServerRefusal, server_refusal, system_client, system_server};
+
 /// What peers are verified against: the bundles of every trust domain and the clock. Bundles are swapped whole.
 pub struct Trust {
     bundles: ArcSwap<BundleSet>,

@@ -138,6 +138,11 @@ impl State {
         self.ids.get(id).filter(|revocation| revocation.counts_at(now))
     }
 
+    /// The revocation of a public key that counts at this moment: of the SHA-256 of its DER `SubjectPublicKeyInfo`.
+    pub fn revoked_key(&self, key_sha256: &[u8; 32], now: Timestamp) -> Option<&Revocation> {
+        self.keys.get(key_sha256).filter(|revocation| revocation.counts_at(now))
+    }
+
     /// The next moment at which a revocation ends by itself.
     pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
         self.iter().filter_map(|revocation| revocation.until).filter(|until| *until > now).min()

@@ -3,10 +3,12 @@
 use core::fmt;
 
 use thiserror::Error;
-use types::{SpiffeId, TrustDomain, WorkloadId, id::IdError, limits, spiffe::SpiffeIdError};
+use types::{Label, SpiffeId, TrustDomain, WorkloadId, id::IdError, limits, spiffe::SpiffeIdError};
 
 /// The trust domain label whose identities run Countersign itself.
 const SYSTEM: &str = "system";
+/// The operator who owns the data directory: the way back for everybody else.
+const LOCAL: &str = "local";
 
 /// What a signal is about. The `Display` form is the full one, which [`Subject::parse`] reads back.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -49,6 +51,12 @@ pub enum SubjectError {
         /// The rule that it breaks.
         source: IdError,
     },
+    /// `node:` without a peer's role and name.
+    #[error("`{0}` names no node")]
+    Node(String),
+    /// `operator:` without a name.
+    #[error("`{0}` names no operator")]
+    Operator(String),
     /// `serial:` without a number.
     #[error("`{0}` is not a serial number")]
     Serial(String),
@@ -61,11 +69,15 @@ impl SubjectError {
     /// What the operator can do.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::Unknown(_) => "write spiffe://DOMAIN/PATH, DOMAIN/WORKLOAD, serial:HEX or key:HEX",
-            Self::Protected(_) => {
-                "operators and Countersign's own identities are kept, so that somebody can always restore what was \
-                 revoked"
+            Self::Unknown(_) => {
+                "write spiffe://DOMAIN/PATH, DOMAIN/WORKLOAD, serial:HEX, key:HEX, node:proxy/NAME, node:agent/NAME or \
+                 operator:NAME"
             }
+            Self::Protected(_) => {
+                "the local operator and control itself are kept, so that somebody can always restore what was revoked"
+            }
+            Self::Node(_) => "such as node:proxy/edge-1 or node:agent/vm-pay-1, as `countersign fleet` names them",
+            Self::Operator(_) => "such as operator:alice, as `operators` in countersign.yaml names them",
             Self::Spiffe { .. } => "such as spiffe://finance.acme.internal/payments",
             Self::TrustDomain(_) => "name one identity, such as spiffe://finance.acme.internal/payments",
             Self::Workload { .. } => "such as finance/payments",
@@ -77,10 +89,11 @@ impl SubjectError {
 
 impl Subject {
     /// Reads a subject as an operator writes it: `spiffe://…` (also after `spiffe:`), `DOMAIN/WORKLOAD` of the
-    /// organisation, `serial:HEX` or `key:HEX`, the digits in either case, with or without colons.
+    /// organisation, `serial:HEX` or `key:HEX`, the digits in either case, with or without colons. `node:proxy/NAME`,
+    /// `node:agent/NAME` and `operator:NAME` are spellings of their SPIFFE IDs in `system.<organisation>`.
     ///
     /// # Errors
-    /// What is wrong with it. Operators and identities of `system.<organisation>` are [`SubjectError::Protected`].
+    /// What is wrong with it. The local operator, control and the publisher are [`SubjectError::Protected`].
     pub fn parse(text: &str, organisation: &TrustDomain) -> Result<Self, SubjectError> {
         match text.split_once(':') {
             Some(("spiffe", rest)) if rest.starts_with("//") => Self::parse_spiffe(text, text, organisation),
@@ -89,7 +102,16 @@ impl Subject {
                 parse_serial(rest).map(Self::Serial).ok_or_else(|| SubjectError::Serial(shown(text)))
             }
             Some(("key", rest)) => parse_key(rest).map(Self::Key).ok_or_else(|| SubjectError::Key(shown(text))),
-            Some(("operator", _)) => Err(SubjectError::Protected(shown(text))),
+            Some(("node", rest)) => match rest.split_once('/') {
+                Some((role @ ("proxy" | "agent"), name)) if is_name(name) => {
+                    Self::parse_spiffe(&format!("spiffe://{SYSTEM}.{organisation}/{role}/{name}"), text, organisation)
+                }
+                Some(_) | None => Err(SubjectError::Node(shown(text))),
+            },
+            Some(("operator", name)) if is_name(name) => {
+                Self::parse_spiffe(&format!("spiffe://{SYSTEM}.{organisation}/operator/{name}"), text, organisation)
+            }
+            Some(("operator", _)) => Err(SubjectError::Operator(shown(text))),
             None if text.contains('/') => Self::parse_workload(text, organisation),
             Some(_) | None => Err(SubjectError::Unknown(shown(text))),
         }
@@ -97,7 +119,7 @@ impl Subject {
 
     fn parse_spiffe(uri: &str, text: &str, organisation: &TrustDomain) -> Result<Self, SubjectError> {
         let id = SpiffeId::parse(uri).map_err(|source| SubjectError::Spiffe { text: shown(text), source })?;
-        if is_system(id.trust_domain(), organisation) {
+        if is_system(id.trust_domain(), organisation) && !is_replaceable(&id) {
             return Err(SubjectError::Protected(shown(text)));
         }
         if id.path().is_empty() {
@@ -115,6 +137,21 @@ impl Subject {
             organisation,
         )
     }
+}
+
+/// Whether an identity of the system is one of many: a peer's, or that of an operator who was named. Without control or the
+/// local operator nobody could restore anything.
+fn is_replaceable(id: &SpiffeId) -> bool {
+    let mut segments = id.segments();
+    match (segments.next(), segments.next(), segments.next()) {
+        (Some("proxy" | "agent"), Some(_), None) => true,
+        (Some("operator"), Some(name), None) => name != LOCAL,
+        _ => false,
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    Label::parse(text).is_ok()
 }
 
 fn is_system(domain: &TrustDomain, organisation: &TrustDomain) -> bool {

@@ -58,6 +58,9 @@ fn every_spelling_leads_to_the_full_form() {
         ("serial:c1e01", "serial:0c1e01"),
         ("serial:0", "serial:00"),
         ("serial:00:00", "serial:00"),
+        ("node:proxy/edge-1", "spiffe://system.acme.internal/proxy/edge-1"),
+        ("node:agent/vm-pay-1", "spiffe://system.acme.internal/agent/vm-pay-1"),
+        ("operator:alice", "spiffe://system.acme.internal/operator/alice"),
         (&format!("key:{KEY}"), &format!("key:{KEY}")),
         (&format!("key:{}", KEY.to_uppercase()), &format!("key:{KEY}")),
     ] {
@@ -70,10 +73,11 @@ fn every_spelling_leads_to_the_full_form() {
 fn what_keeps_the_organisation_running_is_protected() {
     for text in [
         "operator:local",
-        "operator:",
+        "spiffe://system.acme.internal/operator/local",
         "spiffe://system.acme.internal/control/a",
+        "spiffe://system.acme.internal/publisher",
         "spiffe://system.acme.internal",
-        "spiffe:spiffe://system.acme.internal/proxy/gw-1",
+        "spiffe:spiffe://system.acme.internal/proxy/gw-1/more",
         "system/control",
     ] {
         let error = Subject::parse(text, &organisation()).unwrap_err();
@@ -95,6 +99,11 @@ fn what_is_no_subject_is_refused_with_words() {
         "session:1",
         "jti:1",
         "node:gw",
+        "node:control/a",
+        "node:proxy/",
+        "node:proxy/a/b",
+        "operator:",
+        "operator:Alice",
         "SERIAL:01",
         "https://a/b",
         "serial:",

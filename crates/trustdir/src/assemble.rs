@@ -14,8 +14,10 @@ use crate::{
     claims::{self, Claimant},
     consent::{self, Domains},
     domain::RawDomain,
-    load::Apis,
+    group,
+    load::{Apis, Served},
     lost::Lost,
+    operator,
     organisation::{Organisation, check_floor, spoken},
     problem::{File, quote},
     revision::{Domain, Service, Workload},
@@ -42,20 +44,30 @@ pub(crate) fn api_path(domain: &Label, written: &str) -> String {
 }
 
 /// Checks and joins. Of a domain that could not be read there is the name. Notes what else is lost.
-pub(crate) fn assemble(organisation: &Organisation, read: &Read<'_>, apis: &Apis<'_>, lost: &mut Lost) -> Parts {
+pub(crate) fn assemble(
+    organisation: &Organisation,
+    read: &Read<'_>,
+    apis: &Apis<'_>,
+    served: Served<'_>,
+    lost: &mut Lost,
+) -> Parts {
     let borrowed: Domains<'_> =
         read.iter().map(|(name, content)| (name.clone(), content.as_ref().map(|(file, raw)| (*file, raw)))).collect();
     consent::check(&borrowed, lost);
     check_settings(organisation, &borrowed);
+    check_names(organisation, &borrowed);
     check_attestation(&borrowed);
-    let listed = list_routes(&borrowed, apis, lost);
+    let listed = list_routes(&borrowed, apis, served, lost);
     lost.disputed = check_claims(&borrowed, &listed);
 
     let name = organisation.name.clone().unwrap_or_else(unknown_name);
     let mut parts = Collected::default();
     for (domain, content) in &borrowed {
         match content {
-            Some((file, raw)) => parts.add(domain, trust_domain(domain, &name, file), raw, &listed, organisation),
+            Some((file, raw)) => {
+                let trust_domain = trust_domain(domain, &name, file);
+                parts.add(domain, trust_domain, raw, &listed, served.has(domain), organisation);
+            }
             None => {
                 drop(parts.models.insert(domain.clone(), build_domain(domain, &RawDomain::default(), BTreeMap::new())))
             }
@@ -66,6 +78,7 @@ pub(crate) fn assemble(organisation: &Organisation, read: &Read<'_>, apis: &Apis
         risk_unknown: organisation.risk_unknown,
         timezone: organisation.timezone.clone(),
         domains: parts.models,
+        operators: organisation.operators.iter().map(|(name, it)| (name.clone(), it.roles.clone())).collect(),
     };
     let table = Table::new(parts.services.values());
     let Collected { domains, services, workloads, .. } = parts;
@@ -80,10 +93,14 @@ fn unknown_name() -> TrustDomain {
 
 type AllRoutes<'a> = BTreeMap<ServiceId, Vec<Listed<'a>>>;
 
-fn list_routes<'a>(domains: &Domains<'a>, apis: &Apis<'a>, lost: &mut Lost) -> AllRoutes<'a> {
+fn list_routes<'a>(domains: &Domains<'a>, apis: &Apis<'a>, served: Served<'_>, lost: &mut Lost) -> AllRoutes<'a> {
     let mut all = AllRoutes::new();
     for (domain, (file, raw)) in domains.iter().filter_map(|(name, content)| Some((name, (*content)?))) {
         for (name, service) in raw.services.iter() {
+            if !served.has(domain) {
+                lost.names.routes.insert(ServiceId::new(domain.clone(), name.value.clone()));
+                continue;
+            }
             let named = service.apis.iter().filter_map(|api| apis.get(&api_path(domain, &api.value)));
             let named: Vec<_> = named.map(|(file, description)| (*file, description)).collect();
             let (listed, not_too_many) = routes::join(service, file, &named);
@@ -120,6 +137,7 @@ fn check_claims(domains: &Domains<'_>, listed: &AllRoutes<'_>) -> BTreeSet<Host>
 fn check_settings(organisation: &Organisation, domains: &Domains<'_>) {
     for (file, raw) in domains.values().flatten() {
         raw.modes.check_floor(organisation, file);
+        raw.stale.check(organisation, file);
         let Some(ttl) = &raw.svid_ttl else { continue };
         check_floor(ttl, organisation, file);
         let is_weaker = ttl.value > organisation.default_ttl && ttl.value <= organisation.floor_ttl;
@@ -128,6 +146,16 @@ fn check_settings(organisation: &Organisation, domains: &Domains<'_>) {
             let message = format!("`svid.ttl` of {asked} is weaker than the organisation's {usual}");
             let hint = "a stolen credential is good for as long".to_owned();
             file.warn("settings.weaker", &ttl.span, message, Some(hint));
+        }
+    }
+}
+
+/// Owners and node groups are named in one file and stand in another.
+fn check_names(organisation: &Organisation, domains: &Domains<'_>) {
+    for (file, raw) in domains.values().flatten() {
+        operator::check_known(&raw.owners, organisation, file);
+        for groups in raw.workloads.iter().filter_map(|(_, workload)| workload.runs_on.as_ref()) {
+            group::check_known(groups, organisation, file);
         }
     }
 }
@@ -176,6 +204,7 @@ impl Collected {
         trust_domain: Option<TrustDomain>,
         raw: &RawDomain,
         listed: &AllRoutes<'_>,
+        is_served: bool,
         organisation: &Organisation,
     ) {
         let svid_ttl = raw.svid_ttl.as_ref().map_or(organisation.default_ttl, |ttl| ttl.value);
@@ -183,7 +212,8 @@ impl Collected {
         for (service_name, service) in raw.services.iter() {
             let id = ServiceId::new(name.clone(), service_name.value.clone());
             let routes = listed.get(&id).map(Vec::as_slice).unwrap_or_default();
-            let built = build_service(id.clone(), service, routes, raw.modes.unlisted());
+            let unlisted = is_served.then(|| (service.judges_unlisted, raw.modes.unlisted()));
+            let built = build_service(id.clone(), service, routes, unlisted);
             services.insert(service_name.value.clone(), Arc::clone(&built.model));
             self.services.insert(id, Arc::new(built));
         }
@@ -192,16 +222,21 @@ impl Collected {
         for workload in raw.workload_names() {
             self.add_workload(WorkloadId::new(name.clone(), workload.clone()), raw, &trust_domain, svid_ttl);
         }
-        self.domains.insert(name.clone(), Domain { name: name.clone(), trust_domain, svid_ttl });
+        let stale = raw.stale.resolve(&organisation.stale, &organisation.stale_floors);
+        let owners = raw.owners.iter().map(|owner| owner.value.clone()).collect();
+        let (when_stale, signals_stale) = (stale.revision, stale.signals);
+        let domain = Domain { name: name.clone(), trust_domain, svid_ttl, when_stale, signals_stale, owners };
+        self.domains.insert(name.clone(), domain);
     }
 
     fn add_workload(&mut self, id: WorkloadId, raw: &RawDomain, trust_domain: &TrustDomain, svid_ttl: Duration) {
-        let rules =
-            raw.workloads.get(id.name()).map(|workload| workload.rules.iter().map(|rule| rule.value.clone()).collect());
+        let written = raw.workloads.get(id.name());
+        let rules = written.map(|workload| workload.rules.iter().map(|rule| rule.value.clone()).collect());
+        let runs_on = group::placed(written.and_then(|workload| workload.runs_on.as_ref()));
         // INVARIANT: a label is a path segment of a SPIFFE ID, and both names together are shorter than 2,048 bytes.
         let Ok(spiffe_id) = SpiffeId::from_segments(trust_domain, &[id.name().as_str()]) else { return };
         let rules = rules.unwrap_or_default();
-        self.workloads.insert(id.clone(), Workload { id, spiffe_id, rules, svid_ttl });
+        self.workloads.insert(id.clone(), Workload { id, spiffe_id, rules, svid_ttl, runs_on });
     }
 }
 
@@ -218,17 +253,18 @@ fn build_domain(name: &Label, raw: &RawDomain, services: BTreeMap<Label, Arc<mod
     }
 }
 
-fn build_service(id: ServiceId, raw: &RawService, listed: &[Listed<'_>], unlisted: Mode) -> Service {
+/// `unlisted`: whether unlisted routes are judged, and the mode of the check; absent for a service that is not served.
+fn build_service(id: ServiceId, raw: &RawService, listed: &[Listed<'_>], unlisted: Option<(bool, Mode)>) -> Service {
     let routes: Vec<Arc<Route>> = listed.iter().map(|route| route.route(&id)).collect();
     let pseudo = || {
         // What is not described may change anything.
         let (id, effect, sensitivity) = (RouteId::unlisted(id.clone()), Effect::Write, raw.sensitivity);
         Arc::new(Route { id, effect, sensitivity, insecure_open: false })
     };
-    let unlisted = match (raw.judges_unlisted, unlisted) {
-        (true, _) => Unlisted::Judge(pseudo()),
-        (false, Mode::Enforce) => Unlisted::Deny,
-        (false, Mode::Observe | Mode::Shadow) => Unlisted::Tolerate(pseudo()),
+    let unlisted = match unlisted {
+        Some((true, _)) => Unlisted::Judge(pseudo()),
+        Some((false, Mode::Observe | Mode::Shadow)) => Unlisted::Tolerate(pseudo()),
+        Some((false, Mode::Enforce)) | None => Unlisted::Deny,
     };
     let tree = RouteTree::new(&routes);
     Service {

@@ -99,6 +99,7 @@ pub(crate) struct Fields<'n, 'f> {
     entries: &'n [Entry],
     dropped: &'n [Option<String>],
     known: Vec<&'static str>,
+    refused: Vec<&'static str>,
     missing: Vec<(&'static str, &'static str)>,
 }
 
@@ -107,13 +108,20 @@ impl<'n, 'f> Fields<'n, 'f> {
     pub(crate) fn open(node: &'n Node, file: &'f File<'f>, what: &'static str) -> Option<Self> {
         let entries = mapping(node, file, what)?;
         let (owner, dropped) = (node.at.clone(), node.dropped.as_slice());
-        Some(Self { file, what, owner, entries, dropped, known: Vec::new(), missing: Vec::new() })
+        Some(Self { file, what, owner, entries, dropped, known: Vec::new(), refused: Vec::new(), missing: Vec::new() })
     }
 
     /// The value of a key that may be left out.
     pub(crate) fn optional(&mut self, key: &'static str) -> Option<&'n Node> {
         self.known.push(key);
         self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node)
+    }
+
+    /// The place of a key that belongs elsewhere, which the caller reports; `None` where it does not stand here.
+    pub(crate) fn refuse(&mut self, key: &'static str) -> Option<Range<usize>> {
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        self.refused.push(key);
+        Some(entry.key_span.clone())
     }
 
     /// The value of a key that must be there. `example` shows how it may look.
@@ -140,7 +148,8 @@ impl<'n, 'f> Fields<'n, 'f> {
         let mut misspelt = Vec::new();
         let is_free = |key: &&str| !self.entries.iter().any(|entry| entry.key == *key);
         let free: Vec<&str> = self.known.iter().copied().filter(is_free).collect();
-        for entry in self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str())) {
+        let is_told = |key: &str| self.known.contains(&key) || self.refused.contains(&key);
+        for entry in self.entries.iter().filter(|entry| !is_told(&entry.key)) {
             let near = suggest::nearest(&entry.key, free.iter().copied());
             misspelt.extend(near);
             let hint = match near {

@@ -7,9 +7,11 @@ use types::{Label, ServiceId};
 use crate::{
     decode::{Fields, Named, Shape, Spanned, items, mapping, parsed},
     modes::{self, RawModes},
+    operator::{self, Owner},
     organisation::{requires, svid},
     problem::{File, quote},
     service::{self, RawService},
+    stale::{self, RawStaleness},
     workload::{self, RawWorkload},
     yaml::{Entry, Node},
 };
@@ -21,6 +23,9 @@ pub(crate) struct RawDomain {
     pub(crate) calls: Named<Vec<Spanned<ServiceId>>>,
     pub(crate) svid_ttl: Option<Spanned<Duration>>,
     pub(crate) modes: RawModes,
+    pub(crate) stale: RawStaleness,
+    /// The domain's own; empty where the organisation's are its owners.
+    pub(crate) owners: Vec<Spanned<Owner>>,
     pub(crate) services: Named<RawService>,
     pub(crate) workloads: Named<RawWorkload>,
     /// Whether the name of every service and workload could be read. Where not, a name that seems unknown may be one of
@@ -61,6 +66,8 @@ pub(crate) fn read(root: &Node, file: &File<'_>, folder: &Label) -> RawDomain {
     fields.take("requires", requires);
     domain.svid_ttl = fields.take("svid", svid);
     domain.modes = modes::read(&mut fields);
+    domain.stale = stale::read(&mut fields);
+    domain.owners = fields.take("owners", operator::owners).unwrap_or_default();
     let service = |entry: &Entry| service::read(&entry.node, file);
     let (services, services_whole) = named(fields.optional("services"), file, "`services`", service);
     let workload = |entry: &Entry| workload::read(&entry.node, file);
@@ -83,7 +90,12 @@ fn check_name(node: &Node, file: &File<'_>, folder: &Label) -> Option<Label> {
 }
 
 /// The entries of a mapping whose keys are names, and whether every name could be read.
-fn named<T>(node: Option<&Node>, file: &File<'_>, want: &str, read: impl Fn(&Entry) -> T) -> (Named<T>, bool) {
+pub(crate) fn named<T>(
+    node: Option<&Node>,
+    file: &File<'_>,
+    want: &str,
+    read: impl Fn(&Entry) -> T,
+) -> (Named<T>, bool) {
     let Some(node) = node else { return (Named::default(), true) };
     let Some(entries) = mapping(node, file, want) else { return (Named::default(), false) };
     // The value is read even where the name does not fit, so that its problems are reported too.

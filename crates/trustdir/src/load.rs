@@ -6,7 +6,7 @@ use std::{
 };
 
 use policy::{Model, Policies, PolicyNames, SourceFile, Sources};
-use types::Label;
+use types::{Label, RevisionId};
 
 use crate::{
     assemble::{self, Parts},
@@ -15,6 +15,7 @@ use crate::{
     files::{Collected, Files, Place, collect},
     lost::Lost,
     openapi::{self, Description},
+    operator,
     organisation::{self, Organisation},
     problem::{File, Problem, Sink, quote},
     revision::Revision,
@@ -43,38 +44,84 @@ const RESERVED: [&str; 3] = ["system", "devices", "org"];
 pub fn load(files: &impl Files) -> Loaded {
     let sink = Sink::default();
     let collected = collect(files, &sink);
-    let revision = if collected.is_unread { None } else { build(&collected, &sink) };
+    let id = revision_id::of(&collected.digests);
+    let revision = if collected.is_unread { None } else { build(&collected, id, Served::All, &sink) };
     let revision = revision.filter(|_| !sink.has_errors()).map(Arc::new);
     Loaded { revision, problems: sink.into_problems(), sources: collected.into_sources() }
 }
 
-fn build(collected: &Collected, sink: &Sink) -> Option<Revision> {
+/// Of which domains everything is there.
+#[derive(Clone, Copy)]
+pub(crate) enum Served<'a> {
+    /// Of all.
+    All,
+    /// Of these. Of the others there is `domain.yaml` alone.
+    Only(&'a BTreeSet<Label>),
+}
+
+impl Served<'_> {
+    /// Whether everything of a domain is there.
+    pub(crate) fn has(self, domain: &Label) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(domains) => domains.contains(domain),
+        }
+    }
+}
+
+/// Makes a revision of what was collected, under a name that was worked out elsewhere.
+pub(crate) fn build(collected: &Collected, id: RevisionId, served: Served<'_>, sink: &Sink) -> Option<Revision> {
     let mut lost = Lost::default();
     let organisation = read_organisation(collected, sink);
     let domains = read_domains(collected, sink, &mut lost);
-    let apis = read_apis(&domains, collected, sink);
+    let apis = read_apis(&domains, collected, served, sink);
     let cases = read_tests(collected, sink);
-    let parts = assemble::assemble(&organisation, &domains, &apis, &mut lost);
+    lost.names.operators = !organisation.operators_are_known;
+    let parts = assemble::assemble(&organisation, &domains, &apis, served, &mut lost);
     if sink.is_full() {
         return None;
     }
-    let (policies, names) = compile(&parts.model, &policy_sources(collected), &lost, sink);
+    let (policies, names) = compile(&parts.model, &policy_sources(collected), &lost, served, sink);
     tests_check::check(&cases, &parts, &names, &lost);
-    check_modes(&domains, &names);
+    check_modes(&domains, &names, served);
+    if let Some(policies) = &policies {
+        check_owners(&organisation, &domains, policies, collected, sink);
+    }
     let tests: Vec<TestCase> = cases.into_iter().map(|case| case.case).collect();
     let Parts { model, domains, services, workloads, table } = parts;
-    let id = revision_id::of(&collected.digests);
-    Some(Revision { id, model, policies: Arc::new(policies?), domains, services, workloads, table, tests })
+    Some(Revision {
+        id,
+        model,
+        policies: Arc::new(policies?),
+        domains,
+        services,
+        workloads,
+        table,
+        tests,
+        operator_uids: operator::by_uid(&organisation.operators),
+        operators: organisation.operators,
+        nodes: organisation.nodes,
+        owners: organisation.owners.into_iter().map(|owner| owner.value).collect(),
+    })
 }
 
 /// Compiles the policies where everything else is well, and otherwise checks them against what is left.
-fn compile(model: &Arc<Model>, sources: &Sources, lost: &Lost, sink: &Sink) -> (Option<Policies>, PolicyNames) {
+fn compile(
+    model: &Arc<Model>,
+    sources: &Sources,
+    lost: &Lost,
+    served: Served<'_>,
+    sink: &Sink,
+) -> (Option<Policies>, PolicyNames) {
     if sink.has_errors() {
         let (names, problems) = policy::check_incomplete(model, sources, &lost.names);
         problems.into_iter().for_each(|problem| sink.push(problem));
         return (None, names);
     }
-    let (policies, problems) = policy::compile(model, sources);
+    let (policies, problems) = match served {
+        Served::All => policy::compile(model, sources),
+        Served::Only(_) => policy::compile_part(model, sources, &lost.names),
+    };
     problems.into_iter().for_each(|problem| sink.push(problem));
     let names = policies.as_ref().map(Policies::names);
     let names = names.unwrap_or_else(|| policy::check_incomplete(model, sources, &lost.names).0);
@@ -82,11 +129,28 @@ fn compile(model: &Arc<Model>, sources: &Sources, lost: &Lost, sink: &Sink) -> (
 }
 
 /// Holds the policies that `modes` names against those that there are.
-fn check_modes(domains: &assemble::Read<'_>, names: &PolicyNames) {
-    for (name, content) in domains {
+fn check_modes(domains: &assemble::Read<'_>, names: &PolicyNames, served: Served<'_>) {
+    for (name, content) in domains.iter().filter(|(name, _)| served.has(name)) {
         if let Some((file, raw)) = content {
             raw.modes.check_policies(name, names, file);
         }
+    }
+}
+
+/// Holds the owners against what they may do.
+fn check_owners(
+    organisation: &Organisation,
+    domains: &assemble::Read<'_>,
+    policies: &Policies,
+    collected: &Collected,
+    sink: &Sink,
+) {
+    let path = organisation::PATH;
+    if let Some(text) = collected.texts.get(path) {
+        operator::check_may_approve(&organisation.owners, policies, &File { path, text, sink });
+    }
+    for (file, raw) in domains.values().flatten() {
+        operator::check_may_approve(&raw.owners, policies, file);
     }
 }
 
@@ -166,9 +230,15 @@ fn read_domain<'a>(
 /// The API descriptions that services name, each read once, by path.
 pub(crate) type Apis<'a> = BTreeMap<String, (File<'a>, Description)>;
 
-fn read_apis<'a>(domains: &assemble::Read<'a>, collected: &'a Collected, sink: &'a Sink) -> Apis<'a> {
+fn read_apis<'a>(
+    domains: &assemble::Read<'a>,
+    collected: &'a Collected,
+    served: Served<'_>,
+    sink: &'a Sink,
+) -> Apis<'a> {
     let mut apis = Apis::new();
-    for (domain, (own, raw)) in domains.iter().filter_map(|(name, content)| Some((name, content.as_ref()?))) {
+    let domains_served = domains.iter().filter(|(name, _)| served.has(name));
+    for (domain, (own, raw)) in domains_served.filter_map(|(name, content)| Some((name, content.as_ref()?))) {
         for written in raw.services.iter().flat_map(|(_, service)| &service.apis) {
             let path = assemble::api_path(domain, &written.value);
             let Some((path, text)) = collected.texts.get_key_value(&path).filter(|_| is_api(&path, collected)) else {

@@ -1,14 +1,18 @@
 //! `countersign.yaml`: what holds for the whole organisation.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
-use types::{Mode, TrustDomain};
+use types::{Label, Mode, TrustDomain};
 
 use crate::{
     decode::{Fields, Shape, Spanned, bad_value, duration, one_of, parsed, text, whole},
+    group::{self, NodeGroup},
     modes,
+    operator::{self, Operator, Owner},
     problem::{File, quote},
+    stale::{self, Floors, RawStaleness, Staleness},
     yaml::Node,
 };
 
@@ -38,6 +42,19 @@ pub(crate) struct Organisation {
     pub(crate) floor_is_known: bool,
     /// Whether `defaults` could be read too.
     pub(crate) default_is_known: bool,
+    /// What holds for domains that say nothing.
+    pub(crate) stale: Staleness,
+    pub(crate) stale_floors: Floors,
+    /// Whether all of `defaults` and `floor` could be read.
+    pub(crate) stale_is_known: bool,
+    /// The organisation's own; empty where nobody's approval is asked for.
+    pub(crate) owners: Vec<Spanned<Owner>>,
+    pub(crate) operators: BTreeMap<Label, Operator>,
+    /// Whether all operators could be read. Where not, a name that seems unknown may be one of them.
+    pub(crate) operators_are_known: bool,
+    pub(crate) nodes: BTreeMap<Label, NodeGroup>,
+    /// Whether all node groups could be read.
+    pub(crate) nodes_are_known: bool,
 }
 
 impl Default for Organisation {
@@ -51,6 +68,14 @@ impl Default for Organisation {
             floor_mode: Mode::Observe,
             floor_is_known: false,
             default_is_known: false,
+            stale: Staleness::default(),
+            stale_floors: Floors::default(),
+            stale_is_known: false,
+            owners: Vec::new(),
+            operators: BTreeMap::new(),
+            operators_are_known: false,
+            nodes: BTreeMap::new(),
+            nodes_are_known: false,
         }
     }
 }
@@ -59,6 +84,7 @@ impl Default for Organisation {
 #[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) svid_ttl: Option<Spanned<Duration>>,
+    pub(crate) stale: RawStaleness,
 }
 
 /// Reads the file.
@@ -77,7 +103,7 @@ pub(crate) fn read(root: &Node, file: &File<'_>) -> Organisation {
         fields.take("defaults", |node, file| {
             let mut fields = Fields::open(node, file, "`defaults`")?;
             fields.take("requires", requires);
-            let settings = Settings { svid_ttl: fields.take("svid", svid) };
+            let settings = Settings { svid_ttl: fields.take("svid", svid), stale: stale::read(&mut fields) };
             fields.finish();
             Some(settings)
         })
@@ -86,30 +112,43 @@ pub(crate) fn read(root: &Node, file: &File<'_>) -> Organisation {
     let (floor, floor_whole) = file.watch(|| {
         fields.take("floor", |node, file| {
             let mut fields = Fields::open(node, file, "`floor`")?;
-            let settings = Settings { svid_ttl: fields.take("svid", svid) };
+            let settings = Settings { svid_ttl: fields.take("svid", svid), stale: stale::read(&mut fields) };
             floor_mode = fields.take("mode", modes::mode);
             fields.finish();
             Some(settings)
         })
     });
+    organisation.owners = fields.take("owners", operator::owners).unwrap_or_default();
+    let (operators, operators_whole) = operator::read(fields.optional("operators"), file);
+    let (nodes, nodes_whole) = group::read(fields.optional("nodes"), file);
     let unread = fields.finish();
+    organisation.operators_are_known = operators_whole && !unread.may_be("operators", Shape::Map);
+    organisation.nodes_are_known = nodes_whole && !unread.may_be("nodes", Shape::Map);
+    organisation.stale_is_known =
+        defaults_whole && floor_whole && ["defaults", "floor"].iter().all(|key| !unread.may_be(key, Shape::Map));
+    (organisation.operators, organisation.nodes) = (operators, nodes);
+    operator::check_known(&organisation.owners, &organisation, file);
     let (defaults, floor) = (defaults.unwrap_or_default(), floor.unwrap_or_default());
     let is_known =
         |settings: &Settings, whole, key| settings.svid_ttl.is_some() || whole && !unread.may_be(key, Shape::Map);
     organisation.floor_is_known = is_known(&floor, floor_whole, "floor");
     organisation.default_is_known = organisation.floor_is_known && is_known(&defaults, defaults_whole, "defaults");
     organisation.floor_mode = floor_mode.map_or(Mode::Observe, |mode| mode.value);
-    settle(&mut organisation, defaults, floor, file);
+    settle(&mut organisation, &defaults, &floor, file);
     organisation
 }
 
-fn settle(organisation: &mut Organisation, defaults: Settings, floor: Settings, file: &File<'_>) {
-    if let Some(ttl) = floor.svid_ttl {
+fn settle(organisation: &mut Organisation, defaults: &Settings, floor: &Settings, file: &File<'_>) {
+    organisation.stale_floors = floor.stale.floors();
+    organisation.stale = Staleness::default();
+    defaults.stale.check(organisation, file);
+    organisation.stale = defaults.stale.resolve(&Staleness::default(), &organisation.stale_floors);
+    if let Some(ttl) = &floor.svid_ttl {
         organisation.floor_ttl = ttl.value;
         organisation.default_ttl = organisation.default_ttl.min(ttl.value);
     }
-    if let Some(ttl) = defaults.svid_ttl {
-        check_floor(&ttl, organisation, file);
+    if let Some(ttl) = &defaults.svid_ttl {
+        check_floor(ttl, organisation, file);
         organisation.default_ttl = ttl.value.min(organisation.floor_ttl);
     }
 }

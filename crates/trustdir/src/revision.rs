@@ -1,7 +1,10 @@
 //! A revision: one trust directory, validated and compiled as one, with the lookups of the request path.
 
 use core::time::Duration;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use policy::{
     Model, Policies,
@@ -13,9 +16,12 @@ use types::{
 };
 
 use crate::{
+    group::NodeGroup,
     host::HostPrefix,
     modes,
+    operator::{Folder, Operator, Owner},
     service::ServiceLimits,
+    stale::{Stale, Then},
     suggest,
     table::{RouteTree, Table},
     tests_file::TestCase,
@@ -39,6 +45,10 @@ pub struct Revision {
     pub(crate) workloads: BTreeMap<WorkloadId, Workload>,
     pub(crate) table: Table,
     pub(crate) tests: Vec<TestCase>,
+    pub(crate) operators: BTreeMap<Label, Operator>,
+    pub(crate) operator_uids: BTreeMap<u32, Label>,
+    pub(crate) nodes: BTreeMap<Label, NodeGroup>,
+    pub(crate) owners: Vec<Owner>,
 }
 
 /// What a listener asks of callers who want to reach a domain over TLS.
@@ -60,6 +70,12 @@ pub struct Domain {
     pub trust_domain: TrustDomain,
     /// How long a credential of this domain lives.
     pub svid_ttl: Duration,
+    /// What an enforcer does that has not heard for long whether its revision is the current one.
+    pub when_stale: Stale,
+    /// What an enforcer does that has not heard for long whether its signals are the latest.
+    pub signals_stale: Stale,
+    /// The domain's own owners; empty where it says nothing. See [`Revision::owners_of`].
+    pub owners: Vec<Owner>,
 }
 
 /// What enforcement needs to know of a service.
@@ -87,6 +103,8 @@ pub struct Workload {
     pub rules: Vec<UnixRule>,
     /// How long its credential lives.
     pub svid_ttl: Duration,
+    /// The node groups that it may run on; absent where it runs only on the node that shares control's process.
+    pub runs_on: Option<BTreeSet<Label>>,
 }
 
 impl Revision {
@@ -120,6 +138,31 @@ impl Revision {
         &self.workloads
     }
 
+    /// The node groups by name.
+    pub const fn nodes(&self) -> &BTreeMap<Label, NodeGroup> {
+        &self.nodes
+    }
+
+    /// The operators by name, without the one who owns the data directory.
+    pub const fn operators(&self) -> &BTreeMap<Label, Operator> {
+        &self.operators
+    }
+
+    /// The operator of a user id.
+    pub fn operator_of_uid(&self, uid: u32) -> Option<&Label> {
+        self.operator_uids.get(&uid)
+    }
+
+    /// Whose approval a change of this folder needs: its own owners, or the organisation's where it names none. Empty where
+    /// neither does, and for a domain that is not of this revision and the organisation names none.
+    pub fn owners_of(&self, folder: &Folder) -> &[Owner] {
+        let own = match folder {
+            Folder::Organisation => None,
+            Folder::Domain(name) => self.domains.get(name).map(|domain| domain.owners.as_slice()),
+        };
+        own.filter(|owners| !owners.is_empty()).unwrap_or(&self.owners)
+    }
+
     /// The mode of a domain's checks where nothing else is said for one; [`Mode::Enforce`] for an unknown domain.
     pub fn mode(&self, domain: &Label) -> Mode {
         self.model.modes(domain).map(|modes| modes.default).unwrap_or_default()
@@ -145,9 +188,14 @@ impl Revision {
 
     /// What a domain does not enforce, a line for each check as `modes` names it: `requires.identity: shadow`,
     /// `policy.freeze: shadow, enforced for 10% of callers`, `policies: observe` for guardrails and whatever else forbids,
-    /// and `insecure_open: ledger GET /healthz` for a route that is open to everyone. Empty where everything is enforced.
+    /// `insecure_open: ledger GET /healthz` for a route that is open to everyone, and `when_stale: serve after 15m` where
+    /// the silence of control refuses nothing. Empty where everything is enforced.
     pub fn relaxed(&self, domain: &Label) -> Vec<String> {
-        self.model.domains.get(domain).map(modes::relaxed).unwrap_or_default()
+        let mut relaxed = self.model.domains.get(domain).map(modes::relaxed).unwrap_or_default();
+        let stale = self.domains.get(domain).into_iter();
+        let stale = stale.flat_map(|it| [("when_stale", it.when_stale), ("signals_stale", it.signals_stale)]);
+        relaxed.extend(stale.filter(|(_, it)| it.then == Then::Serve).map(|(key, it)| format!("{key}: {it}")));
+        relaxed
     }
 
     /// The tests, in the order of their files.

@@ -61,14 +61,8 @@ impl UpstreamUrl {
         if rest.contains('@') {
             return Err("an upstream has no user name");
         }
-        let (host, port) = match rest.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, parse_port(port)?),
-            _ => (rest, 80),
-        };
-        Ok(Self {
-            host: parse_host(host).ok_or("the host is a name, an IPv4 address, or an IPv6 address in brackets")?,
-            port,
-        })
+        let (host, port) = parse_authority(rest, 80)?;
+        Ok(Self { host, port })
     }
 }
 
@@ -128,6 +122,15 @@ fn read_url(node: &Node, file: &File<'_>) -> Option<UpstreamUrl> {
             None
         }
     }
+}
+
+/// `host:port` of a URL, with the port that is meant where none is written.
+pub(crate) fn parse_authority(text: &str, usual: u16) -> Result<(UpstreamHost, u16), &'static str> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, parse_port(port)?),
+        _ => (text, usual),
+    };
+    Ok((parse_host(host).ok_or("the host is a name, an IPv4 address, or an IPv6 address in brackets")?, port))
 }
 
 fn parse_port(text: &str) -> Result<u16, &'static str> {

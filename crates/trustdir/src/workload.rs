@@ -1,9 +1,10 @@
 //! A workload of `domain.yaml`: which processes are it.
 
-use types::{PathRule, UnixRule};
+use types::{Label, PathRule, UnixRule};
 
 use crate::{
     decode::{Fields, Spanned, bad_value, items, text, whole},
+    group,
     problem::{File, quote},
     yaml::{Node, Value},
 };
@@ -12,15 +13,20 @@ use crate::{
 pub(crate) struct RawWorkload {
     /// Any of these makes a process this workload. Empty only where that is reported.
     pub(crate) rules: Vec<Spanned<UnixRule>>,
+    /// The node groups it may run on; absent where nothing is said.
+    pub(crate) runs_on: Option<Vec<Spanned<Label>>>,
 }
 
 /// Reads a workload.
 pub(crate) fn read(node: &Node, file: &File<'_>) -> RawWorkload {
-    let Some(mut fields) = Fields::open(node, file, "a workload") else { return RawWorkload { rules: Vec::new() } };
+    let Some(mut fields) = Fields::open(node, file, "a workload") else {
+        return RawWorkload { rules: Vec::new(), runs_on: None };
+    };
     let attest = fields.required("attest", "attest: { any: [ { unix: { uid: 1001, path: /opt/payments/bin } } ] }");
     let rules = attest.map(|node| read_attest(node, file)).unwrap_or_default();
+    let runs_on = fields.take("runs_on", group::runs_on);
     fields.finish();
-    RawWorkload { rules }
+    RawWorkload { rules, runs_on }
 }
 
 fn read_attest(node: &Node, file: &File<'_>) -> Vec<Spanned<UnixRule>> {

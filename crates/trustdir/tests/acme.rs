@@ -73,6 +73,6 @@ fn the_example_node_is_read() {
     let revision = load(&acme()).revision.expect("a revision");
     let known = revision.domains().keys().cloned().collect();
     let text = String::from_utf8(acme().read("node.yaml").expect("node.yaml")).expect("UTF-8");
-    let config = node::parse("node.yaml", &text, Some(&known)).expect("no problems");
+    let config = node::parse("node.yaml", &text, node::Kind::Up, Some(&known)).expect("no problems");
     assert!(!config.listeners.is_empty());
 }

@@ -234,7 +234,8 @@ pub struct Lifecycle<'a> {
 /// An administrative act.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Administration<'a> {
-    /// `publish`, `rollback`, `revoke`, `restore` or `login`.
+    /// An act of policies, such as `publish` or `revoke`; or what happened on the wire: `join`, `rejoin`, `renew`, `connect`,
+    /// `want`, `mint`, `ship`, `adopt`.
     pub act: &'a str,
     /// Done, or refused.
     pub outcome: Outcome,

@@ -1,6 +1,7 @@
 //! Connections of the harness's own clients, over either protocol, without waiting threads.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -28,8 +29,13 @@ pub struct Dial {
 impl Dial {
     /// A caller with this identity to a host behind the gateway, over `http/1.1` or `h2`.
     pub fn with(site: &Site, identity: &Identity, host: &str, protocol: &str) -> Self {
-        let config = client_config(site, Some(identity), host, protocol);
-        Self { address: site.gateway(), config, host: host.to_owned(), is_http2: protocol == "h2" }
+        Self::to(site.gateway(), &site.roots_of(host), identity, host, protocol)
+    }
+
+    /// As [`Self::with`], to a gateway at this address whose certificates lead to these roots.
+    pub fn to(address: SocketAddr, roots: &Path, identity: &Identity, host: &str, protocol: &str) -> Self {
+        let config = client_config(roots, Some(identity), protocol);
+        Self { address, config, host: host.to_owned(), is_http2: protocol == "h2" }
     }
 
     /// The host.

@@ -59,7 +59,7 @@ impl Http2 {
 
     fn open(site: &Site, identity: &Identity, host: &str, builder: &Builder<TokioExecutor>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let config = client_config(site, Some(identity), host, "h2");
+        let config = client_config(&site.roots_of(host), Some(identity), "h2");
         let (gateway, name) = (site.gateway(), host.to_owned().try_into().unwrap());
         let sender = runtime.block_on(async {
             let stream = TcpStream::connect(gateway).await.unwrap();

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
@@ -41,9 +42,9 @@ impl fmt::Debug for Rest {
 ///
 /// # Panics
 /// When the identity is not usable.
-pub(crate) fn client_config(site: &Site, identity: Option<&Identity>, host: &str, protocol: &str) -> Arc<ClientConfig> {
+pub(crate) fn client_config(roots_file: &Path, identity: Option<&Identity>, protocol: &str) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(site.roots_of(host)).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_file(roots_file).unwrap()).unwrap();
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]).unwrap();
     let builder = builder.with_root_certificates(roots);
@@ -81,10 +82,21 @@ impl Raw {
     /// # Panics
     /// When the identity is not usable.
     pub fn open(site: &Site, identity: Option<&Identity>, host: &str) -> io::Result<Self> {
-        let config = client_config(site, identity, host, "http/1.1");
+        Self::to(site.gateway(), &site.roots_of(host), identity, host)
+    }
+
+    /// As [`Self::open`], to a gateway at this address whose certificates lead to these roots.
+    ///
+    /// # Errors
+    /// When TCP or the handshake fails.
+    ///
+    /// # Panics
+    /// When the identity is not usable.
+    pub fn to(gateway: SocketAddr, roots: &Path, identity: Option<&Identity>, host: &str) -> io::Result<Self> {
+        let config = client_config(roots, identity, "http/1.1");
         let name = host.to_owned().try_into().unwrap();
         let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
-        let stream = TcpStream::connect(site.gateway())?;
+        let stream = TcpStream::connect(gateway)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut tls = StreamOwned::new(connection, stream);

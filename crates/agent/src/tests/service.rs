@@ -153,25 +153,44 @@ async fn an_outage_takes_no_identity_away_until_it_expires() {
     let agent = Running::start(&fake);
     let mut client = client(&agent.socket).await;
     let mut svids = client.fetch_x509svid(with_header(X509svidRequest {})).await.unwrap().into_inner();
-    svids.message().await.unwrap().unwrap();
+    let first = svids.message().await.unwrap().unwrap();
     fake.set_available(false);
     clock.advance(3000);
     fake.announce();
     fake.add_bundle("hr.acme.internal");
-    // The stream has looked, got no answer, and is still open.
+    // The stream has looked, got no answer, and shows what is held with the roots of now; so does a new one.
     reached(&fake.unanswered, 1).await;
-    let refused = client.fetch_x509svid(with_header(X509svidRequest {})).await.unwrap_err();
-    assert_eq!(refused.code(), Code::Unavailable);
+    let kept = svids.message().await.unwrap().unwrap();
+    assert_eq!((&kept.svids[0].x509_svid, kept.federated_bundles.len()), (&first.svids[0].x509_svid, 1));
+    assert_eq!(fetch(&agent.socket).await.unwrap()[0].chain_der.concat(), first.svids[0].x509_svid);
+    clock.advance(60);
     fake.set_available(true);
     fake.announce();
     let renewed = svids.message().await.unwrap().unwrap();
-    assert_eq!(renewed.federated_bundles.len(), 1);
+    assert_ne!(renewed.svids[0].x509_svid, first.svids[0].x509_svid);
     assert_eq!(fake.minted.load(Ordering::SeqCst), 2, "it was due for renewal");
     fake.set_available(false);
     clock.advance(3600);
     fake.announce();
     assert_eq!(svids.message().await.unwrap_err().code(), Code::Unavailable);
     drop((svids, client));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn an_outage_gives_back_nothing_that_was_taken_away() {
+    let fake = Fake::new(Arc::new(RealClock));
+    let agent = Running::start(&fake);
+    fetch(&agent.socket).await.unwrap();
+    // Told while the issuer answers, and true while it does not.
+    fake.recognise(None);
+    assert!(matches!(fetch(&agent.socket).await, Err(FetchError::Denied)));
+    fake.set_available(false);
+    assert!(matches!(fetch(&agent.socket).await, Err(FetchError::Refused(_))));
+    fake.set_available(true);
+    fake.recognise(types::UnixRule::new(Some(own_uid()), None, None, None).ok());
+    fetch(&agent.socket).await.unwrap();
+    assert_eq!(fake.minted.load(Ordering::SeqCst), 2, "what was taken away is not given again");
     agent.stop().await;
 }
 

@@ -74,6 +74,23 @@ async fn a_refusal_takes_the_certificate_away() {
 }
 
 #[tokio::test]
+async fn what_is_still_good_is_that_of_the_program_until_it_expires() {
+    let (clock, _, wallet) = world();
+    let held = wallet.get(&selectors(7), &id()).await.unwrap();
+    assert_eq!(wallet.still_good(&selectors(8)), [id()]);
+    assert_eq!(wallet.still_good(&Selectors { path: Some("/bin/y".into()), ..selectors(7) }), []);
+    assert_eq!(wallet.still_good(&Selectors { uid: own_uid() + 1, ..selectors(7) }), []);
+    wallet.keep_only(&Selectors { path: Some("/bin/y".into()), ..selectors(7) }, &[]);
+    wallet.keep_only(&selectors(8), &[id()]);
+    assert_eq!(wallet.still_good(&selectors(7)), [id()]);
+    clock.set(held.svid.not_after);
+    assert_eq!(wallet.still_good(&selectors(7)), []);
+    clock.set(held.svid.not_before);
+    wallet.keep_only(&selectors(9), &[]);
+    assert_eq!(wallet.still_good(&selectors(7)), []);
+}
+
+#[tokio::test]
 async fn asked_at_once_it_mints_once() {
     let (_, fake, wallet) = world();
     let (seven, eight, id) = (selectors(7), selectors(8), id());

@@ -48,6 +48,10 @@ pub struct Publication {
     pub why: String,
     /// What it changed, one sentence each, such as `policy finance/freeze added`.
     pub changes: Vec<String>,
+    /// The owners who approved it, in the order in which they did: `alice`. Empty where it needed nobody beside its
+    /// operator.
+    #[serde(default)]
+    pub approvals: Vec<String>,
     /// Whether its revision is the current one.
     pub current: bool,
 }

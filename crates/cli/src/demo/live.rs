@@ -13,10 +13,10 @@ use crate::acme::callers::TAKEN_OVER;
 use crate::admin_client::AdminClient;
 use crate::env::Env;
 use crate::exit::Failed;
+use crate::roles::Signals;
 use crate::term::Palette;
 use crate::term::listing::Listing;
 use crate::term::time::Times;
-use crate::up::Signals;
 
 use super::Demo;
 use super::folder::Folder;

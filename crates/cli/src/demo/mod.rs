@@ -19,7 +19,9 @@ use crate::args::Up;
 use crate::env::Env;
 use crate::exit::{Exit, Failed, Outcome};
 use crate::load;
-use crate::up::{self, Plan, Signals, System};
+use crate::roles::Signals;
+use crate::roles::serving::{self, Serving};
+use crate::roles::up::{self, Plan, System};
 
 use folder::Folder;
 
@@ -147,7 +149,7 @@ impl Demo {
     /// Callers first, so that nobody is refused for want of a gateway; a second signal does not wait for calls in flight.
     async fn stop(self, signals: &mut Signals) {
         drop(self.callers);
-        up::stop(self.system, signals).await;
+        serving::stop(self.system, signals).await;
         drop(self.services);
     }
 }

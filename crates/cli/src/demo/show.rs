@@ -10,8 +10,8 @@ use crate::admin_client::AdminClient;
 use crate::env::Env;
 use crate::exit::Failed;
 use crate::load::{counts, in_words};
+use crate::roles::up::System;
 use crate::term::{Palette, Tone, harmless};
-use crate::up::System;
 use crate::{call, paths, shell};
 
 use super::folder::Folder;
@@ -149,7 +149,7 @@ fn which(folder: &Folder, env: &Env) -> String {
 async fn without_certificate(folder: &Folder, client: &AdminClient, url: &str) -> Result<String, Failed> {
     let status = client.status().await?;
     let host = types::Host::parse("ledger.acme.internal").map_err(|reason| Failed::new(reason.title()))?;
-    let (domain, address) = call::find(&status, &host)?;
+    let (domain, address) = call::find(&status, &host, None).await?;
     let roots = shell::quote(&folder.roots(&domain).await?.display().to_string());
     Ok(format!("curl -sS --cacert {roots} --connect-to {host}:443:{address} {url}"))
 }

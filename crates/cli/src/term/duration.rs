@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::exit::Failed;
+
 /// Reads `90s`, `15m`, `1h`, `2d`, `500ms`. One number, one unit.
 ///
 /// # Errors
@@ -20,6 +22,17 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         _ => return Err(fail()),
     };
     number.checked_mul(millis).map(Duration::from_millis).ok_or_else(fail)
+}
+
+/// A time that is no whole number of seconds would be cut short, and nothing is not a time.
+///
+/// # Errors
+/// Wrong usage of `--for`.
+pub fn whole_seconds(time: Duration) -> Result<u64, Failed> {
+    if time.subsec_nanos() == 0 && time.as_secs() > 0 {
+        return Ok(time.as_secs());
+    }
+    Err(Failed::usage("--for takes whole seconds, at least one").hint("write it like `15m` or `1h`"))
 }
 
 /// `740 µs`, `3.1 ms`, `1.20 s`, `2 min 5 s`.
@@ -53,5 +66,12 @@ mod tests {
         assert_eq!(precise(120_000), "120 ms");
         assert_eq!(precise(1_204_000), "1.20 s");
         assert_eq!(precise(125_000_000), "2 min 5 s");
+    }
+
+    #[test]
+    fn a_time_is_whole_seconds() {
+        assert_eq!(whole_seconds(Duration::from_secs(90)).unwrap(), 90);
+        assert!(whole_seconds(Duration::from_millis(1_500)).is_err());
+        assert!(whole_seconds(Duration::ZERO).is_err());
     }
 }

@@ -36,6 +36,8 @@ pub struct Listing {
     times: Times,
     ids: Shortener,
     widths: Widths,
+    /// The node that was asked: decisions of enforcers elsewhere say where.
+    here: Option<String>,
 }
 
 impl Listing {
@@ -43,7 +45,7 @@ impl Listing {
     pub fn of(palette: Palette, times: Times, entries: &[Entry]) -> Self {
         let ids: Vec<DecisionId> = entries.iter().filter_map(id_of).collect();
         let widths = Widths { caller: 0, service: 0, route: 0, why: 0 };
-        let mut listing = Self { palette, times, ids: Shortener::telling_apart(&ids), widths };
+        let mut listing = Self { palette, times, ids: Shortener::telling_apart(&ids), widths, here: None };
         for entry in entries {
             let row = listing.row(entry);
             listing.grow(&row);
@@ -54,7 +56,7 @@ impl Listing {
     /// For a stream.
     pub const fn following(palette: Palette, times: Times) -> Self {
         let widths = Widths { caller: 16, service: 15, route: 20, why: 17 };
-        Self { palette, times, ids: Shortener::following(), widths }
+        Self { palette, times, ids: Shortener::following(), widths, here: None }
     }
 
     /// With room for long names from the first line on, for a stream in which they are known to come.
@@ -65,6 +67,13 @@ impl Listing {
         self
     }
 
+    /// As the node of this name tells it: what was decided elsewhere says where.
+    #[must_use]
+    pub fn told_by(mut self, node: &str) -> Self {
+        self.here = Some(node.to_owned());
+        self
+    }
+
     /// One line, without its end.
     pub fn line(&mut self, entry: &Entry) -> String {
         let row = self.row(entry);
@@ -72,7 +81,7 @@ impl Listing {
         let outcome = self.palette.paint(row.tone, &format!("{:<10}", row.outcome));
         let Widths { caller, service, route, why } = self.widths;
         let line = format!(
-            "{}  {outcome}  {:<caller$}  → {:<service$}  {:<route$}  {:>3}  {:<why$}  {}",
+            "{}  {outcome}  {:<caller$}  → {:<service$}  {:<route$}  {:>3}  {:<why$}  {}{}",
             self.palette.paint(Tone::Quiet, &row.clock),
             row.caller,
             row.service,
@@ -80,8 +89,19 @@ impl Listing {
             row.status,
             row.why,
             row.id,
+            self.elsewhere(entry),
         );
         line.trim_end().to_owned()
+    }
+
+    /// `  at edge-1`, for what another enforcer decided.
+    fn elsewhere(&self, entry: &Entry) -> String {
+        match (&self.here, entry) {
+            (Some(here), Entry::Decision(decision)) if decision.enforcer != *here && !decision.enforcer.is_empty() => {
+                format!("  at {}", harmless(&decision.enforcer))
+            }
+            _ => String::new(),
+        }
     }
 
     fn grow(&mut self, row: &Row) {
@@ -269,6 +289,7 @@ pub mod tests {
             noted: Vec::new(),
             epoch: Some(0),
             revision: Some("3f9c21e".to_owned() + &"0".repeat(57)),
+            enforcer: "local".into(),
             lane: "worker-0".into(),
             sequence: 4211,
             completion: reason.is_empty().then(|| Completion {
@@ -286,6 +307,15 @@ pub mod tests {
     /// A refusal of a check that does not enforce.
     pub fn noted(check: &str, mode: Mode, reason: &str) -> Noted {
         Noted { check: check.into(), mode, reason: reason.into(), policy: String::new() }
+    }
+
+    #[test]
+    fn what_was_decided_elsewhere_says_where() {
+        let entry =
+            Entry::Decision(Box::new(decision("finance/payments", ("finance/ledger", "GET", "/entries"), "", 1)));
+        let line = |node: &str| Listing::following(Palette::plain(), Times::utc()).told_by(node).line(&entry);
+        assert!(!line("local").contains("  at "), "{}", line("local"));
+        assert!(line("main").ends_with("  at local"), "{}", line("main"));
     }
 
     #[test]

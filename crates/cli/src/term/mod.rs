@@ -130,7 +130,6 @@ pub fn is_steering(c: char) -> bool {
 }
 
 /// An error with what caused it, in one line.
-#[cfg(feature = "demo")]
 pub fn causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")

@@ -40,6 +40,15 @@ pub fn show_json(out: &mut impl Write, problems: &[Problem], sources: &BTreeMap<
     problems.iter().try_for_each(|problem| super::json::line(out, &json(problem, sources)))
 }
 
+/// All in one line, as logs are read: `node.yaml:3:1: unknown key …; node.yaml:9:5: …`.
+pub fn in_a_line(problems: &[Problem], sources: &BTreeMap<String, String>) -> String {
+    let line = |problem: &Problem| match locate(problem, sources) {
+        Some(place) => format!("{}:{}:{}: {}", problem.path, place.line, place.column, problem.message),
+        None => format!("{}: {}", problem.path, problem.message),
+    };
+    problems.iter().map(line).collect::<Vec<_>>().join("; ")
+}
+
 #[derive(Serialize)]
 struct Json<'a> {
     kind: &'static str,

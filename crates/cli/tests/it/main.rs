@@ -1,6 +1,8 @@
 //! The binary as its users meet it: transcripts of commands, and a whole running system.
 
 #[cfg(test)]
+mod apart;
+#[cfg(test)]
 mod calls;
 #[cfg(test)]
 mod demo;
@@ -8,6 +10,8 @@ mod demo;
 mod operation;
 #[cfg(test)]
 mod publishing;
+#[cfg(test)]
+mod roles;
 #[cfg(test)]
 mod running;
 #[cfg(test)]

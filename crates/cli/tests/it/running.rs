@@ -30,7 +30,7 @@ impl Place {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         command.args(arguments).current_dir(self.dir.path()).env("XDG_STATE_HOME", self.path("state"));
-        command.env_remove("COUNTERSIGN_DATA").env_remove("COUNTERSIGN_LOG");
+        command.env_remove("COUNTERSIGN_DATA").env_remove("COUNTERSIGN_LOG").env_remove("COUNTERSIGN_SERVER");
         command
     }
 
@@ -83,7 +83,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: &Output) -> Self {
+    pub fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
     }

@@ -13,7 +13,7 @@ use crate::Console;
 use crate::answer::Ask;
 use crate::rows::{Mark, caller};
 use crate::session::{Frame, Visitor};
-use crate::show::{When, duration, link, short_decision, short_revision, span};
+use crate::show::{Segment, When, duration, link, short_decision, short_revision, span};
 
 #[derive(Template)]
 #[template(path = "decision.html")]
@@ -25,6 +25,9 @@ struct DecisionPage {
     at: When,
     asked: Asked,
     revision: String,
+    /// The enforcer that decided it and its page; empty where it shares control's process.
+    enforcer: String,
+    enforcer_link: String,
     mode: &'static str,
     steps: Vec<Line>,
     policies: Vec<Policy>,
@@ -95,8 +98,12 @@ fn page(ask: &Ask<'_>, frame: Frame, id: &str) -> Result<DecisionPage, Failure> 
         Identity::Verified(certificate) => certificate.spiffe_id.clone(),
         Identity::Unidentified { .. } => String::new(),
     };
+    let is_here = decision.enforcer == ask.admin.status().node;
+    let enforcer = if is_here { String::new() } else { decision.enforcer.clone() };
     Ok(DecisionPage {
         frame,
+        enforcer_link: format!("/fleet/proxy/{}", Segment(&enforcer)),
+        enforcer,
         mark: Mark::of(decision.answer()),
         id: decision.id.to_string(),
         short: short_decision(&decision.id),

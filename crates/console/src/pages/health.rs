@@ -27,6 +27,8 @@ struct Line {
     subject: String,
     message: String,
     hint: String,
+    /// Whether the fleet says more about it.
+    is_of_fleet: bool,
 }
 
 pub(crate) async fn show(visitor: Visitor, State(console): State<Console>) -> Response {
@@ -68,5 +70,7 @@ fn line(finding: Finding) -> Line {
         Severity::Warning => Mark { shape: "◐", word: "look at", class: "would" },
         Severity::Good => Mark { shape: "●", word: "well", class: "allow" },
     };
-    Line { mark, subject: finding.subject, message: finding.message, hint: finding.hint }
+    let is_of_fleet = matches!(finding.subject.as_str(), "fleet" | "backup" | "shipped logs")
+        || finding.subject.starts_with("revocation in ");
+    Line { mark, is_of_fleet, subject: finding.subject, message: finding.message, hint: finding.hint }
 }

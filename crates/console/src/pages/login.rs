@@ -1,6 +1,8 @@
 //! The way in and out. The one-time secret stands behind `#` in the link: a browser sends that part to nobody, so it
 //! reaches no log, no `Referer` and no prefetch; a script puts it into the form, and a person presses the button.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -24,10 +26,10 @@ pub(crate) async fn ask() -> Response {
 pub(crate) async fn enter(State(console): State<Console>, Stranger(fields): Stranger) -> Response {
     let given = fields.get("secret").map(|text| text.trim()).unwrap_or_default();
     let secret = given.rsplit('#').next().unwrap_or_default().to_owned();
-    let port = console.address.port();
+    let site = Arc::clone(&console.site);
     let asked = console.aside(move |admin, now| admin.log_in(&secret).map(|session| (session, now))).await;
     match asked.and_then(|result| result) {
-        Ok((Some(session), now)) => match session::set(&session, now, port) {
+        Ok((Some(session), now)) => match session::set(&session, now, &site) {
             Some(cookie) => with_cookie(answer::see("/"), cookie),
             None => answer::plain(StatusCode::INTERNAL_SERVER_ERROR, "the session cannot be kept in a cookie\n"),
         },
@@ -42,9 +44,9 @@ pub(crate) async fn enter(State(console): State<Console>, Stranger(fields): Stra
 /// Ends the session here and there.
 pub(crate) async fn leave(State(console): State<Console>, act: Act) -> Response {
     let secret = act.visitor.into_secret();
-    let port = console.address.port();
+    let site = Arc::clone(&console.site);
     let left = console.aside(move |admin, _| admin.log_out(&secret)).await;
-    match (left, session::clear(port)) {
+    match (left, session::clear(&site)) {
         (Ok(()), Some(cookie)) => with_cookie(answer::locked(&HeaderMap::new(), false), cookie),
         _ => answer::plain(StatusCode::SERVICE_UNAVAILABLE, "the session could not be ended\n"),
     }

@@ -1,4 +1,4 @@
-//! What was current when, who made it so and why; and the way back.
+//! What was current when, who made it so and why; what waits to be; and the way back.
 
 use api::admin::{Failure, FailureCode, Publication, PublicationKind, Rollback};
 use askama::Template;
@@ -7,6 +7,7 @@ use axum::response::Response;
 
 use crate::Console;
 use crate::answer::{self, Ask};
+use crate::pages::proposals::{self, Waits};
 use crate::session::{Act, Frame, Visitor};
 use crate::show::{When, short_revision, span};
 
@@ -18,6 +19,8 @@ const LISTED: usize = 200;
 struct RevisionsPage {
     frame: Frame,
     sentence: String,
+    waiting: Vec<Waits>,
+    running: String,
     publications: Vec<Line>,
 }
 
@@ -30,6 +33,7 @@ struct Line {
     operator: String,
     why: String,
     changes: Vec<String>,
+    approvals: String,
     current: bool,
     /// Whether going back to it would change anything.
     is_past: bool,
@@ -42,16 +46,18 @@ pub(crate) async fn show(visitor: Visitor, State(console): State<Console>) -> Re
 fn page(ask: &Ask<'_>, frame: Frame) -> Result<RevisionsPage, Failure> {
     let publications = ask.admin.publications(LISTED)?;
     let current = publications.iter().find(|publication| publication.current);
-    let sentence = current.map_or_else(
-        || "Nothing is published.".to_owned(),
+    let running = current.map(|publication| publication.revision.clone()).unwrap_or_default();
+    let waiting: Vec<Waits> = ask.admin.proposals()?.iter().map(|proposal| Waits::of(proposal, &running)).collect();
+    let head = current.map_or_else(
+        || "Nothing is published".to_owned(),
         |publication| {
             let ago = span(ask.now.micros_since(publication.at) / 1_000_000);
-            format!("{} runs for {ago}, published by {}.", short_revision(&publication.revision), publication.operator)
+            format!("{} runs for {ago}, published by {}", short_revision(&publication.revision), publication.operator)
         },
     );
-    let running = current.map(|publication| publication.revision.clone()).unwrap_or_default();
+    let sentence = format!("{head}{}.", proposals::clause(&waiting));
     let publications = publications.iter().map(|publication| line(publication, &running)).collect();
-    Ok(RevisionsPage { frame, sentence, publications })
+    Ok(RevisionsPage { frame, sentence, waiting, running: short_revision(&running), publications })
 }
 
 fn line(publication: &Publication, running: &str) -> Line {
@@ -67,6 +73,7 @@ fn line(publication: &Publication, running: &str) -> Line {
         operator: publication.operator.clone(),
         why: publication.why.clone(),
         changes: publication.changes.clone(),
+        approvals: publication.approvals.join(", "),
         current: publication.current,
         is_past: publication.revision != running,
         revision: publication.revision.clone(),

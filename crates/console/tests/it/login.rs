@@ -52,7 +52,12 @@ async fn without_a_session_nothing_is_shown_and_nothing_is_done() {
     let site = Site::start(World::Acme).await;
     let ended = site.log_in().await;
     let token = site.get("/", &ended).await.field("token");
-    let before = (site.double.revocations().unwrap(), site.double.publications(9).unwrap());
+    let all = || {
+        let double = &site.double;
+        (double.revocations().unwrap(), double.publications(9).unwrap(), double.proposals().unwrap())
+    };
+    let before = all();
+    let waits = before.2.first().unwrap().clone();
     let revision = before.1.last().unwrap().revision.clone();
     assert_eq!(site.post("/logout", &ended, &[("token", &token)]).await.status, 401);
     let made_up = ended.replace("secret", "secrets");
@@ -66,7 +71,8 @@ async fn without_a_session_nothing_is_shown_and_nothing_is_done() {
                 ("reason", "r"),
                 ("why", "w"),
                 ("seconds", "60"),
-                ("revision", &revision),
+                ("revision", if path == "/approve" { &waits.revision } else { &revision }),
+                ("number", &waits.number.to_string()),
             ];
             let answer = match place.method {
                 "GET" => site.get(&path, cookie).await,
@@ -87,8 +93,8 @@ async fn without_a_session_nothing_is_shown_and_nothing_is_done() {
             }
         }
     }
-    assert!(closed >= 39 && acts >= 12, "{closed} {acts}");
-    assert_eq!(before, (site.double.revocations().unwrap(), site.double.publications(9).unwrap()));
+    assert!(closed >= 51 && acts >= 18, "{closed} {acts}");
+    assert_eq!(before, all());
 }
 
 #[tokio::test]

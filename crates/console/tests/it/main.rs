@@ -7,8 +7,12 @@ mod client;
 #[cfg(test)]
 mod double;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod proposals;
 #[cfg(test)]
 mod shield;

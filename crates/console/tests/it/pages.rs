@@ -21,6 +21,8 @@ async fn addresses(site: &Site) -> Vec<String> {
         "/decisions?outcome=would-deny",
         "/decisions?service=hr%2Fpayroll&reason=consent.provider",
         "/revisions",
+        "/fleet",
+        "/fleet/proxy/edge-3",
         "/trust",
         "/access",
         "/access?caller=platform%2Fci",
@@ -29,6 +31,11 @@ async fn addresses(site: &Site) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
+    let hostile = site.double.fleet().unwrap().into_iter().find(|peer| peer.name.contains('<'));
+    all.extend(hostile.map(|peer| {
+        let name: String = peer.name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        format!("/fleet/proxy/{name}")
+    }));
     for answer in [Given::Allow, Given::WouldDeny, Given::Deny] {
         let query = DecisionQuery { outcome: Some(answer), limit: Some(9), ..DecisionQuery::default() };
         let mut found = site.double.decisions(&query).unwrap();
@@ -80,6 +87,8 @@ async fn questions_come_back_as_text() {
         "/map?sort=",
         "/?span=",
         "/decisions/",
+        "/fleet/proxy/",
+        "/fleet/agent/",
     ] {
         let page = site.get(&format!("{path}{hostile}"), &cookie).await;
         assert!([200, 404].contains(&page.status), "{path}: {}", page.status);
@@ -105,6 +114,8 @@ async fn empty_pages_say_what_to_do_next() {
         ("/decisions", "countersign call --as"),
         ("/decisions?outcome=deny", "Show every decision"),
         ("/revisions", "countersign publish DIR"),
+        ("/fleet", "Nobody has joined."),
+        ("/fleet", "countersign join-token --proxy NAME"),
         ("/trust", "Nobody&#39;s trust is taken away."),
         ("/access", "Name a route to learn who can call it"),
         ("/health", "countersign doctor"),
@@ -170,6 +181,22 @@ async fn a_denial_is_told_to_the_clause() {
     ] {
         assert!(page.body.contains(words), "{words}");
     }
+}
+
+#[tokio::test]
+async fn a_decision_made_elsewhere_names_its_enforcer() {
+    let site = Site::start(World::Acme).await;
+    let cookie = site.log_in().await;
+    let query = DecisionQuery { limit: Some(9), ..DecisionQuery::default() };
+    let (mut found, mut seen) = (site.double.decisions(&query).unwrap(), [0, 0]);
+    while let Some(entry) = found.recv().await {
+        let Entry::Decision(decision) = entry else { continue };
+        let page = site.get(&format!("/decisions/{}", decision.id), &cookie).await.body;
+        let is_elsewhere = decision.enforcer == "edge-1";
+        assert_eq!(page.contains("at <a href=\"/fleet/proxy/edge-1\">edge-1</a>"), is_elsewhere);
+        seen[usize::from(is_elsewhere)] += 1;
+    }
+    assert_eq!(seen, [6, 3]);
 }
 
 #[tokio::test]
@@ -254,7 +281,8 @@ async fn trust_is_taken_away_and_given_back() {
 async fn rolling_back_needs_a_reason() {
     let site = Site::start(World::Acme).await;
     let cookie = site.log_in().await;
-    let page = site.get("/revisions", &cookie).await;
+    let mut page = site.get("/revisions", &cookie).await;
+    page.body = page.body.split_once("action=\"/rollback\"").unwrap().1.to_owned();
     let (token, revision) = (page.field("token"), page.field("revision"));
     let ask = |why: &'static str, revision: String| {
         let (site, cookie, token) = (&site, &cookie, &token);

@@ -1,6 +1,6 @@
 //! Exact counts, folded from the decision log minute by minute, with how far each lane has been folded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use api::admin::{Answer, Count};
@@ -39,9 +39,11 @@ pub struct Totals {
     pub deny: u64,
 }
 
-/// A lane of one start.
+/// A lane of one start of one enforcer.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LanePosition {
+    /// The enforcer whose log was shipped here; empty for this node's own log.
+    pub enforcer: String,
     /// The start.
     pub start: u64,
     /// The lane.
@@ -74,6 +76,15 @@ pub struct Fold {
     pub plaintext: BTreeMap<(String, IpAddr), (Timestamp, u64)>,
     /// Certificates that were issued or seen, by serial number: whose, and until when.
     pub certificates: BTreeMap<String, (String, Timestamp)>,
+    /// What is missing or damaged in the logs of others, by enforcer.
+    pub gaps: BTreeSet<(String, String)>,
+}
+
+impl Fold {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty() && self.gaps.is_empty()
+    }
 }
 
 impl Store {
@@ -83,9 +94,10 @@ impl Store {
     /// When the store cannot be read.
     pub fn positions(&self) -> Result<BTreeMap<LanePosition, u64>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare("SELECT start, lane, next FROM lanes")?;
+            let mut statement = connection.prepare("SELECT enforcer, start, lane, next FROM lanes")?;
             let read = |row: &Row<'_>| {
-                Ok((LanePosition { start: number(row.get(0)?), lane: row.get(1)? }, number(row.get(2)?)))
+                let position = LanePosition { enforcer: row.get(0)?, start: number(row.get(1)?), lane: row.get(2)? };
+                Ok((position, number(row.get(3)?)))
             };
             statement.query_map([], read)?.collect()
         })
@@ -101,7 +113,19 @@ impl Store {
             add_counts(transaction, fold)?;
             add_minutes(transaction, fold)?;
             add_plaintext(transaction, fold)?;
-            add_certificates(transaction, fold)
+            add_certificates(transaction, fold)?;
+            add_gaps(transaction, fold)
+        })
+    }
+
+    /// What counting found missing or damaged in the log of another, one sentence each.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn log_gaps(&self, enforcer: &str) -> Result<Vec<String>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT what FROM log_gaps WHERE enforcer = ?1 ORDER BY what";
+            connection.prepare_cached(sql)?.query_map([enforcer], |row| row.get(0))?.collect()
         })
     }
 
@@ -177,10 +201,10 @@ impl Store {
 const MINUTE_MICROS: u64 = 60_000_000;
 
 fn add_positions(transaction: &Transaction<'_>, fold: &Fold) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO lanes VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET next = excluded.next";
+    let sql = "INSERT INTO lanes VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET next = excluded.next";
     let mut statement = transaction.prepare_cached(sql)?;
     for (position, next) in &fold.positions {
-        statement.execute(params![whole(position.start), position.lane, whole(*next)])?;
+        statement.execute(params![position.enforcer, whole(position.start), position.lane, whole(*next)])?;
     }
     Ok(())
 }
@@ -237,6 +261,17 @@ fn add_certificates(transaction: &Transaction<'_>, fold: &Fold) -> rusqlite::Res
     let mut statement = transaction.prepare_cached(sql)?;
     for (serial, (spiffe_id, not_after)) in &fold.certificates {
         statement.execute(params![serial, spiffe_id, moment(*not_after)])?;
+    }
+    Ok(())
+}
+
+/// Beyond the limit a log is broken as a whole, and the first gaps say so.
+fn add_gaps(transaction: &Transaction<'_>, fold: &Fold) -> rusqlite::Result<()> {
+    let sql =
+        "INSERT OR IGNORE INTO log_gaps SELECT ?1, ?2 WHERE (SELECT count(*) FROM log_gaps WHERE enforcer = ?1) < ?3";
+    let mut statement = transaction.prepare_cached(sql)?;
+    for (enforcer, what) in &fold.gaps {
+        statement.execute(params![enforcer, what, whole(limits::LOG_GAPS.default)])?;
     }
     Ok(())
 }

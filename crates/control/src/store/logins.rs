@@ -20,6 +20,11 @@ impl SecretHash {
         }
         Self(hash)
     }
+
+    /// As it is kept.
+    pub(super) const fn bytes(&self) -> &[u8] {
+        self.0.as_slice()
+    }
 }
 
 impl Store {

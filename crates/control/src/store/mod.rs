@@ -14,18 +14,25 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use rustix::fs::OFlags;
 use types::{Timestamp, limits};
 
+mod content;
 mod counts;
 mod error;
+mod floors;
 mod logins;
+mod peers;
+mod proposals;
 mod publications;
 mod schema;
 mod signals;
 
 pub use counts::{CountKey, Fold, LanePosition};
 pub use error::StoreError;
+pub use floors::{Adopted, Floor, Numbered};
 pub use logins::SecretHash;
+pub use peers::{Join, Joined, Last, NewToken, Place};
+pub use proposals::{NewProposal, Waiting};
 pub use publications::NewPublication;
-pub use signals::Change;
+pub use signals::{Change, Held, Taken};
 
 /// The store of one data directory.
 pub struct Store {

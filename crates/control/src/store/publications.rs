@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use trustdir::{MemoryFiles, Revision};
 use types::{RevisionId, Timestamp};
 
-use super::{NotDone, Store, StoreError, moment, number, timestamp};
+use super::{NotDone, Store, StoreError, moment, number, proposals, timestamp};
 
 /// What is to become the current revision.
 pub struct NewPublication<'a> {
@@ -27,9 +27,11 @@ pub struct NewPublication<'a> {
     pub why: &'a str,
     /// What it changes.
     pub changes: Vec<String>,
+    /// The proposal that it was, and the owners who approved it.
+    pub approved: Option<(u64, Vec<String>)>,
 }
 
-const COLUMNS: &str = "SELECT number, revision, kind, at, operator, why, changes FROM publications";
+const COLUMNS: &str = "SELECT number, revision, kind, at, operator, why, changes, approvals FROM publications";
 
 impl Store {
     /// Makes a revision current. It is recorded before it is kept.
@@ -84,14 +86,16 @@ impl Store {
         })
     }
 
-    /// The revisions whose names start so, each once, at most ten.
+    /// The revisions that were current whose names start so, each once, at most ten. What only waits for approval is not
+    /// among them.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn revisions_named(&self, start: &str) -> Result<Vec<RevisionId>, StoreError> {
         let names: Vec<String> = self.read(|connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT id FROM revisions WHERE substr(id, 1, ?1) = ?2 ORDER BY id LIMIT 10")?;
+            let mut statement = connection.prepare_cached(
+                "SELECT DISTINCT revision FROM publications WHERE substr(revision, 1, ?1) = ?2 ORDER BY 1 LIMIT 10",
+            )?;
             statement.query_map(params![whole_length(start), start], |row| row.get(0))?.collect::<Result<_, _>>()
         })?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
@@ -159,10 +163,16 @@ fn insert(transaction: &Transaction<'_>, new: &NewPublication<'_>) -> rusqlite::
     if let Some(sources) = new.sources {
         keep(transaction, &revision, sources)?;
     }
+    let (proposal, approvals) = new.approved.as_ref().map_or((None, &[][..]), |(number, by)| (Some(*number), by));
+    if let Some(proposal) = proposal {
+        proposals::forget(transaction, proposal)?;
+    }
     let changes = serde_json::to_string(&new.changes).map_err(not_sql)?;
+    let approvals = serde_json::to_string(approvals).map_err(not_sql)?;
     transaction.execute(
-        "INSERT INTO publications (revision, kind, at, operator, why, changes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![revision, name_of(new.kind), moment(new.at), new.operator, new.why, changes],
+        "INSERT INTO publications (revision, kind, at, operator, why, changes, approvals)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![revision, name_of(new.kind), moment(new.at), new.operator, new.why, changes, approvals],
     )?;
     let mut kept = transaction.query_row(
         &format!("{COLUMNS} WHERE number = ?1"),
@@ -174,7 +184,11 @@ fn insert(transaction: &Transaction<'_>, new: &NewPublication<'_>) -> rusqlite::
 }
 
 /// Keeps a revision's files. One that is kept already is left alone.
-fn keep(connection: &Connection, revision: &str, sources: &BTreeMap<String, String>) -> rusqlite::Result<()> {
+pub(super) fn keep(
+    connection: &Connection,
+    revision: &str,
+    sources: &BTreeMap<String, String>,
+) -> rusqlite::Result<()> {
     let new = connection.execute("INSERT INTO revisions (id) VALUES (?1) ON CONFLICT DO NOTHING", [revision])?;
     if new == 0 {
         return Ok(());
@@ -190,24 +204,42 @@ fn keep(connection: &Connection, revision: &str, sources: &BTreeMap<String, Stri
 }
 
 fn publication(row: &Row<'_>) -> rusqlite::Result<Publication> {
-    let (kind, changes): (String, String) = (row.get(2)?, row.get(6)?);
+    let (kind, changes, approvals): (String, String, String) = (row.get(2)?, row.get(6)?, row.get(7)?);
     Ok(Publication {
         number: number(row.get(0)?),
         revision: row.get(1)?,
-        kind: match kind.as_str() {
-            "first" => PublicationKind::First,
-            "rollback" => PublicationKind::Rollback,
-            _ => PublicationKind::Publish,
-        },
+        kind: kind_of(&kind),
         at: timestamp(row.get(3)?),
         operator: row.get(4)?,
         why: row.get(5)?,
         changes: serde_json::from_str(&changes).map_err(not_sql)?,
+        approvals: serde_json::from_str(&approvals).map_err(not_sql)?,
         current: false,
     })
 }
 
-const fn name_of(kind: PublicationKind) -> &'static str {
+/// Forgets the files of a revision that was never current and does not wait for approval.
+pub(super) fn forget_unused(connection: &Connection, revision: &str) -> rusqlite::Result<()> {
+    let unused = "DELETE FROM revision_files WHERE revision = ?1
+        AND NOT EXISTS (SELECT 1 FROM publications WHERE revision = ?1)
+        AND NOT EXISTS (SELECT 1 FROM proposals WHERE revision = ?1)";
+    if connection.execute(unused, [revision])? > 0 {
+        connection.execute("DELETE FROM revisions WHERE id = ?1", [revision])?;
+        connection.execute("DELETE FROM texts WHERE digest NOT IN (SELECT digest FROM revision_files)", [])?;
+    }
+    Ok(())
+}
+
+/// The kind of a word in the database, which checks that it is one of them.
+pub(super) fn kind_of(name: &str) -> PublicationKind {
+    match name {
+        "first" => PublicationKind::First,
+        "rollback" => PublicationKind::Rollback,
+        _ => PublicationKind::Publish,
+    }
+}
+
+pub(super) const fn name_of(kind: PublicationKind) -> &'static str {
     match kind {
         PublicationKind::First => "first",
         PublicationKind::Publish => "publish",
@@ -215,6 +247,6 @@ const fn name_of(kind: PublicationKind) -> &'static str {
     }
 }
 
-fn not_sql(error: serde_json::Error) -> rusqlite::Error {
+pub(super) fn not_sql(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }

@@ -131,24 +131,50 @@ fn a_store_that_another_process_holds_is_refused() {
 const SECOND: &str =
     "ALTER TABLE links ADD COLUMN note TEXT NOT NULL DEFAULT ''; CREATE TABLE more (a INTEGER) STRICT;";
 
+/// The migrations there are, and one more.
+fn later(sql: &'static str) -> Vec<&'static str> {
+    schema::MIGRATIONS.iter().copied().chain([sql]).collect()
+}
+
+#[test]
+fn a_store_of_the_first_version_keeps_what_it_knows() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), &schema::MIGRATIONS[..1]).unwrap();
+    let id = "a".repeat(64);
+    let kept = format!(
+        "INSERT INTO revisions VALUES ('{id}');
+        INSERT INTO publications (revision, kind, at, operator, why, changes) VALUES ('{id}', 'first', 7, 'local', '', '[]');"
+    );
+    store.writer.lock().unwrap().execute_batch(&kept).unwrap();
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    let publications = store.publications(9).unwrap();
+    assert_eq!((publications.len(), publications[0].revision.as_str()), (1, id.as_str()));
+    assert_eq!((publications[0].approvals.len(), store.proposals().unwrap().len()), (0, 0));
+    assert!(dir.path().join("control.db.before-2").exists());
+}
+
 #[test]
 fn an_older_store_is_copied_and_then_brought_up_to_date() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     publish(&store, 1).unwrap();
     drop(store);
-    let newer = [schema::MIGRATIONS[0], SECOND];
-    let store = Store::open_with(dir.path(), &newer).unwrap();
+    let known = u32::try_from(schema::MIGRATIONS.len()).unwrap();
+    let store = Store::open_with(dir.path(), &later(SECOND)).unwrap();
     let version: u32 = store.read(|c| c.pragma_query_value(None, "user_version", |row| row.get(0))).unwrap();
-    assert_eq!(version, 2);
+    assert_eq!(version, known + 1);
     assert_eq!(store.publications(9).unwrap().len(), 1, "what was there is there");
     drop(store);
     // the copy is a whole store of the version before, private, and opens in its place
-    let copy = dir.path().join("control.db.before-2");
+    let copy = dir.path().join(format!("control.db.before-{version}"));
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     let error = refused(&dir);
-    assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
-    assert!(error.hint().contains(".before-2"));
+    assert!(
+        matches!(error, StoreError::Newer { found, known: ours, .. } if found == version && ours == known),
+        "{error}"
+    );
+    assert!(error.hint().contains(&format!(".before-{version}")), "{}", error.hint());
     let old = tempfile::tempdir().unwrap();
     fs::copy(&copy, database(&old)).unwrap();
     assert_eq!(Store::open(old.path()).unwrap().publications(9).unwrap().len(), 1);
@@ -160,7 +186,7 @@ fn a_migration_that_fails_leaves_the_store_as_it_was() {
     let store = Store::open(dir.path()).unwrap();
     publish(&store, 1).unwrap();
     drop(store);
-    let broken = [schema::MIGRATIONS[0], "CREATE TABLE more (a INTEGER) STRICT; CREATE TABLE revisions (a INTEGER);"];
+    let broken = later("CREATE TABLE more (a INTEGER) STRICT; CREATE TABLE revisions (a INTEGER);");
     assert!(Store::open_with(dir.path(), &broken).is_err());
     let store = Store::open(dir.path()).unwrap();
     let more: u32 = store
@@ -169,7 +195,7 @@ fn a_migration_that_fails_leaves_the_store_as_it_was() {
     assert_eq!((more, store.publications(9).unwrap().len()), (0, 1));
     drop(store);
     // the next attempt may replace the copy that this one left
-    assert!(Store::open_with(dir.path(), &[schema::MIGRATIONS[0], SECOND]).is_ok());
+    assert!(Store::open_with(dir.path(), &later(SECOND)).is_ok());
 }
 
 #[test]
@@ -198,6 +224,7 @@ fn publish(store: &Store, at: u64) -> Result<api::admin::Publication, NotDone<&'
         operator: "local",
         why: "",
         changes: Vec::new(),
+        approved: None,
     };
     store.publish(&new, |_| Ok(()))
 }
@@ -243,6 +270,7 @@ fn a_store_without_room_says_so_and_keeps_what_it_has() {
         operator: "local",
         why: "",
         changes: Vec::new(),
+        approved: None,
     };
     let not = store.publish(&new, |_| -> Result<(), ()> { panic!("it must not be recorded") });
     assert!(matches!(not, Err(NotDone::Store(StoreError::Full(_)))));

@@ -99,6 +99,7 @@ pub fn model() -> Model {
         risk_unknown: 50,
         timezone: timezone("Europe/Berlin").expect("bundled"),
         domains: domains.into(),
+        operators: BTreeMap::new(),
     }
 }
 

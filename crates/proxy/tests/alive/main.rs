@@ -10,9 +10,12 @@
 
 mod certificates;
 mod client;
+mod keeper;
 mod many;
 mod plaintext;
 mod publish;
 mod revoke;
+mod signer;
 mod site;
+mod stale;
 mod upstream;

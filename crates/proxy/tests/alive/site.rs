@@ -1,28 +1,25 @@
-//! One proxy with its log, an issuer that signs whatever is asked, and the handles by which control would change things.
+//! One proxy with its log, and the handles by which control would change things.
 
 use std::{
-    collections::BTreeMap,
     net::{SocketAddr, TcpListener},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use api::issuance::{Answer, Bundles, Issuance, IssueError, Svid};
+use api::issuance::Issuance;
 use arc_swap::ArcSwap;
 use countersign_proxy::{Config, Listener, Parts, Running, Stats, start};
 use record::{Cursor, Item, Log, LogConfig};
+use runtime::freshness::Freshness;
 use serde_json::Value;
 use signal::{Revocation, State, Subject};
 use tempfile::TempDir;
-use testkit::{Authority, Leaf, LeafPlan, RealClock};
+use testkit::{Leaf, LeafPlan, RealClock};
 use tokio::{sync::watch, time::Instant};
 use trustdir::{MemoryFiles, Revision, load};
-use types::{Clock as _, Label, Selectors, SpiffeId, Timestamp, TrustDomain};
+use types::{Clock as _, Label, SpiffeId, Timestamp, TrustDomain};
 
-use crate::upstream::Upstream;
+use crate::{signer::Signer, upstream::Upstream};
 
 pub const LEDGER: &str = "ledger.acme.internal";
 pub const PEOPLE: &str = "people.acme.internal";
@@ -89,55 +86,6 @@ impl Rules {
     }
 }
 
-/// Signs for every domain that a revision has.
-struct Signer {
-    authorities: BTreeMap<String, Authority>,
-    revision: Arc<ArcSwap<Revision>>,
-    changes: watch::Receiver<u64>,
-    serial: AtomicU64,
-}
-
-impl Signer {
-    fn gateway(&self, domain: &Label, name: &Label, csr: &[u8]) -> Svid {
-        let now = RealClock.now();
-        let spiffe_id = SpiffeId::parse(&format!("spiffe://{domain}.acme.internal/_gateway/{name}")).unwrap();
-        let hosts = self.revision.load().hosts_of(domain);
-        let plan = LeafPlan {
-            dns: hosts.iter().map(ToString::to_string).collect(),
-            serial: self.serial.fetch_add(1, Ordering::Relaxed).to_be_bytes().to_vec(),
-            ..LeafPlan::svid(spiffe_id.as_str(), now)
-        };
-        let chain_der = self.authorities[domain.as_str()].issue_for(&plan, csr);
-        let (not_before, not_after) = (plan.not_before, plan.not_after);
-        Svid { spiffe_id, chain_der, not_before, not_after, serial: "01".to_owned() }
-    }
-}
-
-impl Issuance for Signer {
-    fn entitled<'a>(&'a self, _: &'a Selectors) -> Answer<'a, Vec<SpiffeId>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn mint_workload<'a>(&'a self, _: &'a Selectors, _: &'a SpiffeId, _: &'a [u8]) -> Answer<'a, Svid> {
-        Box::pin(async { Err(IssueError::NotEntitled("a test".to_owned())) })
-    }
-
-    fn mint_gateway<'a>(&'a self, domain: &'a Label, name: &'a Label, csr: &'a [u8]) -> Answer<'a, Svid> {
-        Box::pin(async { Ok(self.gateway(domain, name, csr)) })
-    }
-
-    fn bundles(&self) -> Bundles {
-        let root = |(name, authority): (&String, &Authority)| {
-            (TrustDomain::parse(&format!("{name}.acme.internal")).unwrap(), vec![authority.der().to_vec()])
-        };
-        Bundles { generation: 1, roots: self.authorities.iter().map(root).collect() }
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.clone()
-    }
-}
-
 /// Everything together.
 pub struct Site {
     pub upstream: Upstream,
@@ -150,12 +98,13 @@ pub struct Site {
     pub narrow: SocketAddr,
     revision: Arc<ArcSwap<Revision>>,
     signals: Arc<ArcSwap<State>>,
+    /// When control was last heard. A test may make it old.
+    pub freshness: Arc<Freshness>,
     changes: watch::Sender<u64>,
     signer: Arc<Signer>,
     dir: TempDir,
-    _issued: watch::Sender<u64>,
     _log: Log,
-    _running: Running,
+    running: Running,
 }
 
 impl Site {
@@ -163,19 +112,27 @@ impl Site {
     pub async fn start(rules: &Rules, workers: usize) -> Self {
         let upstream = Upstream::start().await;
         let revision = Arc::new(ArcSwap::new(rules.revision(upstream.address)));
+        let signer = Arc::new(Signer::new(Arc::clone(&revision)));
+        Self::around(upstream, revision, signer, workers).await
+    }
+
+    /// Another proxy with the same issuer, revision and upstream, after this one has ended.
+    pub async fn restarted(self, is_away: bool) -> Self {
+        let Self { upstream, revision, signer, running, .. } = self;
+        running.shutdown().await;
+        signer.is_away.store(is_away, Ordering::SeqCst);
+        Self::around(upstream, revision, signer, 1).await
+    }
+
+    async fn around(upstream: Upstream, revision: Arc<ArcSwap<Revision>>, signer: Arc<Signer>, workers: usize) -> Self {
         let signals = Arc::new(ArcSwap::from_pointee(State::default()));
         let dir = tempfile::tempdir().unwrap();
         let log = LogConfig::new(dir.path(), Label::parse("node").unwrap());
         let log = Log::open(log, Arc::new(RealClock)).unwrap();
-        let (issued, issued_changes) = watch::channel(0);
-        let authority = |name: &str| Authority::of(&format!("{name}.acme.internal"), RealClock.now());
-        let signer = Arc::new(Signer {
-            authorities: ["finance", "hr", "crews"].map(|name| (name.to_owned(), authority(name))).into(),
-            revision: Arc::clone(&revision),
-            changes: issued_changes,
-            serial: AtomicU64::new(1),
-        });
         let (changes, changed) = watch::channel(0);
+        let freshness = Arc::new(Freshness::new());
+        freshness.hear(RealClock.now());
+        freshness.confirm(RealClock.now());
         let stats = Arc::new(Stats::new());
         let (gateway, address) = listener("gateway", false);
         let (old, plain) = listener("old", true);
@@ -186,6 +143,7 @@ impl Site {
         let parts = Parts {
             revision: Arc::clone(&revision),
             signals: Arc::clone(&signals),
+            freshness: Arc::clone(&freshness),
             changes: changed,
             stats: Arc::clone(&stats),
             log: &log,
@@ -201,13 +159,23 @@ impl Site {
             narrow,
             revision,
             signals,
+            freshness,
             changes,
             signer,
             dir,
-            _issued: issued,
             _log: log,
-            _running: running,
+            running,
         }
+    }
+
+    /// The issuer.
+    pub fn issuer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// The issuer says that something changed.
+    pub fn issuer_changed(&self) {
+        self.signer.changes.send_modify(|change| *change += 1);
     }
 
     /// Makes other rules current; gives the revision as records name it.

@@ -29,6 +29,8 @@ pub struct Cursor {
     after: BTreeMap<(u64, String), u64>,
     /// Starts from this one on are being written.
     live: Option<StartId>,
+    /// Where the directory holds copies: the segments that are whole, with their bytes.
+    received: Option<BTreeMap<SegmentName, u64>>,
     lanes: BTreeMap<Arc<LaneKey>, LaneReader>,
     /// Lanes that have something to say, by the time of it.
     queue: BinaryHeap<Reverse<(Timestamp, Arc<LaneKey>)>>,
@@ -70,6 +72,7 @@ impl Cursor {
             since,
             after,
             live: None,
+            received: None,
             lanes: BTreeMap::new(),
             queue: BinaryHeap::new(),
             odd: VecDeque::new(),
@@ -90,6 +93,7 @@ impl Cursor {
         let listing = Listing::of(&self.dir).map_err(failed)?;
         let after = lock::live_start(&self.dir).map_err(failed)?;
         self.live = before.into_iter().chain(after).min();
+        self.received = listing.received;
         for segments in listing.segments.chunk_by(|a, b| a.key == b.key) {
             self.tell_segments(segments);
         }
@@ -108,7 +112,7 @@ impl Cursor {
             Some(lane) => lane.saw(numbers),
             None => {
                 let key = Arc::new(first.key.clone());
-                let mut lane = LaneReader::new(&self.dir, Arc::clone(&key), self.since);
+                let mut lane = LaneReader::new(&self.dir, Arc::clone(&key), self.since, self.received.is_some());
                 lane.saw(numbers);
                 match self.after.get(&(key.start.value(), key.lane.to_string())) {
                     Some(sequence) => lane.skip_to(*sequence),
@@ -131,8 +135,11 @@ impl Cursor {
 
     /// The next item of the lane whose turn it is.
     fn turn(&mut self, key: &Arc<LaneKey>) -> Result<Option<Item>, ReadError> {
-        let live = self.live.is_some_and(|start| key.start >= start);
         let Some(lane) = self.lanes.get_mut(key) else { return Ok(None) };
+        let live = match &self.received {
+            Some(whole) => lane.last().is_some_and(|last| !whole.contains_key(&last)),
+            None => self.live.is_some_and(|start| key.start >= start),
+        };
         // an item that was ready was sorted by its own time; one that is found now must be sorted first
         let item = lane.take();
         if item.is_none() {

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     ReadError, codec,
     format::{HEADER_BYTES, Header, HeaderState, LaneKey, SegmentName},
+    released,
 };
 
 /// The reader of a lane.
@@ -37,15 +38,21 @@ pub(crate) struct LaneReader {
     /// Found and not handed out, with the time that it is sorted under.
     found: VecDeque<(Timestamp, Item)>,
     finished: bool,
+    /// The directory holds copies: of many enforcers, so that no file stays open for one that says nothing.
+    copy: bool,
 }
 
 struct Open {
     number: u32,
     path: PathBuf,
-    file: SegmentFile,
+    /// Closed between two looks at a copy.
+    file: Option<SegmentFile>,
     offset: u64,
     origin: Arc<Origin>,
 }
+
+/// Records of a copy that are read before its file is closed again.
+const READ_AT_ONCE: usize = 32;
 
 /// A place in the lane.
 #[derive(Clone, Copy)]
@@ -71,7 +78,7 @@ enum Progress {
 
 impl LaneReader {
     /// A reader that hands out records of `since` and later.
-    pub(crate) fn new(dir: &Path, key: Arc<LaneKey>, since: Timestamp) -> Self {
+    pub(crate) fn new(dir: &Path, key: Arc<LaneKey>, since: Timestamp, copy: bool) -> Self {
         Self {
             dir: dir.to_owned(),
             key,
@@ -84,12 +91,20 @@ impl LaneReader {
             time: Timestamp::default(),
             found: VecDeque::new(),
             finished: false,
+            copy,
         }
     }
 
     /// Tells of segments seen in the directory.
     pub(crate) fn saw(&mut self, numbers: impl Iterator<Item = u32>) {
         self.numbers.extend(numbers);
+        // a copy may stand still between two segments
+        self.finished &= self.numbers.range(self.next_number..).next().is_none();
+    }
+
+    /// The last segment that was seen.
+    pub(crate) fn last(&self) -> Option<SegmentName> {
+        self.numbers.last().map(|number| self.name(*number))
     }
 
     /// Goes to the last segment before which everything is older than `since`, by the headers alone.
@@ -140,7 +155,8 @@ impl LaneReader {
     /// Reads on until an item is ready, or there is none yet. `live`: its writer may still be writing; found out
     /// before.
     pub(crate) fn fill(&mut self, live: bool) -> Result<(), ReadError> {
-        while self.found.is_empty() && !self.finished {
+        let most = if self.copy { READ_AT_ONCE } else { 1 };
+        while self.found.len() < most && !self.finished {
             let progress = self.step(live).inspect_err(|_| self.finished = true)?;
             match progress {
                 Progress::More | Progress::Leave => {}
@@ -149,6 +165,9 @@ impl LaneReader {
         }
         if self.finished {
             self.open = None;
+        }
+        if let Some(open) = self.open.as_mut().filter(|_| self.copy) {
+            open.file = None;
         }
         Ok(())
     }
@@ -167,13 +186,22 @@ impl LaneReader {
     fn advance(&mut self, open: &mut Open, live: bool) -> Result<Progress, ReadError> {
         let failed = |source| ReadError::new(&open.path, source);
         let at = Place { number: open.number, offset: open.offset };
-        if let Some((payload, next)) = open.file.record(open.offset).map_err(failed)? {
+        let file = match &mut open.file {
+            Some(file) => file,
+            closed => match SegmentFile::open(&open.path) {
+                Ok((file, _)) => closed.insert(file),
+                // a copy that is whole may be moved away at any moment
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Progress::Leave),
+                Err(error) => return Err(failed(error)),
+            },
+        };
+        if let Some((payload, next)) = file.record(open.offset).map_err(failed)? {
             self.accept(&open.origin, at, payload);
             open.offset = next;
             return Ok(Progress::More);
         }
         let tail = self.tail(open.number, live);
-        match open.file.judge(open.offset, tail).map_err(failed)? {
+        match file.judge(open.offset, tail).map_err(failed)? {
             Stop::Readable => return Ok(Progress::More),
             Stop::NotYet => return Ok(Progress::Wait),
             Stop::Corrupt(until) => {
@@ -226,6 +254,11 @@ impl LaneReader {
                 return Ok(Progress::More);
             }
         }
+        // the header of a copy may still be on its way
+        let is_last = self.numbers.range(number.saturating_add(1)..).next().is_none();
+        if live && is_last && file.len().map_err(|source| ReadError::new(&path, source))? < HEADER_BYTES as u64 {
+            return Ok(Progress::Wait);
+        }
         self.count_missing(number);
         self.next_number = number.saturating_add(1);
         self.enter(number, file, state);
@@ -233,9 +266,19 @@ impl LaneReader {
     }
 
     fn count_missing(&mut self, found: u32) {
-        let count = found.saturating_sub(self.next_number);
-        if count > 0 {
-            self.damage(Place::start_of(self.next_number), DamageKind::MissingSegments { count });
+        let gone = self.next_number..found;
+        if gone.is_empty() {
+            return;
+        }
+        let known = released::Known::of(&self.dir, &self.key);
+        let mut missing = gone.filter(|number| !known.covers(*number));
+        let first = missing.next();
+        let count = missing.count();
+        // what was let go on purpose is neither read nor missed
+        self.expected = self.expected.filter(|_| first == Some(self.next_number));
+        if let Some(first) = first {
+            let count = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
+            self.damage(Place::start_of(first), DamageKind::MissingSegments { count });
         }
     }
 
@@ -254,8 +297,13 @@ impl LaneReader {
         self.expected = Some(header.first_sequence);
         let key = &self.key;
         let origin = Origin { enforcer: header.enforcer.to_string(), lane: key.lane.to_string(), start: key.start };
-        self.open =
-            Some(Open { number, path: self.path(number), file, offset: HEADER_BYTES as u64, origin: Arc::new(origin) });
+        self.open = Some(Open {
+            number,
+            path: self.path(number),
+            file: Some(file),
+            offset: HEADER_BYTES as u64,
+            origin: Arc::new(origin),
+        });
     }
 
     fn accept(&mut self, origin: &Arc<Origin>, at: Place, payload: &[u8]) {

@@ -5,5 +5,6 @@ mod doc;
 mod kill;
 mod opening;
 mod reading;
+mod shipping;
 mod support;
 mod writing;

@@ -23,7 +23,7 @@ use super::{
     recovery::{self, Recovery},
 };
 use crate::{
-    OpenError,
+    OpenError, ReadError, SegmentState,
     format::{LaneKey, SegmentName, StartId},
     lock::Lock,
 };
@@ -82,8 +82,12 @@ impl Log {
         let LogConfig { dir, max_bytes, segment_bytes, enforcer } = config;
         make_directory(&dir)?;
         let mut lock = Lock::take(&dir)?;
+        let before = Lock::last_start(&dir);
         let (recovery, last) = recovery::recover(&dir)?;
         let start = next_start(&dir, last, clock.as_ref())?;
+        // the segments of that start may all have been released
+        let before = before.map_or(0, |before| before.value().saturating_add(1));
+        let start = StartId::new(start.value().max(before));
         lock.sign(start).map_err(|source| OpenError::NotWritable { path: dir.clone(), source })?;
         let shared = Arc::new(Shared::new(dir, max_bytes, segment_bytes, Arc::clone(&clock)));
         let core = Core::spawn(shared, start, enforcer, clock, lock)?;
@@ -108,6 +112,17 @@ impl Log {
     /// How the log fares: its size, and why lanes cannot record.
     pub fn health(&self) -> Health {
         self.core.shared.health()
+    }
+
+    /// Removes segments that are kept elsewhere, the oldest first, while the log takes more than half of its size. Of
+    /// `kept` only those go that are whole here and there, and of each lane none before an older one. Gives the bytes that
+    /// became free.
+    ///
+    /// # Errors
+    /// When the directory cannot be read or written; what was removed until then is on record in it.
+    pub fn release(&self, kept: &[SegmentState]) -> Result<u64, ReadError> {
+        let shared = &self.core.shared;
+        shared.release(self.core.start, kept).map_err(|source| ReadError::new(&shared.dir, source))
     }
 
     /// Opens a lane, with its first segment where there is room; where there is none, [`Lane::append`] refuses until

@@ -4,6 +4,7 @@ mod lane;
 mod log;
 mod prepare;
 mod recovery;
+mod release;
 mod segment;
 
 pub use lane::{Lane, NotRecorded, Recorded, Why};

@@ -99,7 +99,7 @@ pub(crate) struct Shared {
     pub(crate) segment_bytes: u64,
     pub(crate) clock: Arc<dyn Clock>,
     /// Bytes of the directory when last counted. Held while a segment is made, so that two cannot take the same room.
-    space: Mutex<u64>,
+    pub(crate) space: Mutex<u64>,
     troubles: Mutex<BTreeMap<Label, Trouble>>,
     pub(crate) refused: AtomicU64,
 }
@@ -195,6 +195,6 @@ pub(crate) fn run(shared: &Shared, jobs: &Receiver<Job>) {
     }
 }
 
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -198,7 +198,9 @@ fn one_problem_of_every_kind_is_found_in_one_run() {
             "error cedar.unknown-literal domains/hr/policies/e.cedar:3",
             "error cedar.unknown-literal domains/hr/policies/h.cedar:3",
             "error yaml.syntax domains/legal/apis/cases.yaml:2",
-            "error settings.below-floor domains/legal/domain.yaml:2",
+            "error name.unknown-operator domains/legal/domain.yaml:2",
+            "error settings.below-floor domains/legal/domain.yaml:3",
+            "error name.unknown-group domains/legal/domain.yaml:10",
             "error cedar.id domains/legal/policies/q.cedar:1",
         ]
     );

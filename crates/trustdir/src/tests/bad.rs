@@ -106,7 +106,7 @@ fn settings_of_the_organisation() {
                 "error value.bad countersign.yaml:4",
                 "error yaml.unknown-key countersign.yaml:5",
                 "error yaml.unknown-key countersign.yaml:5",
-                "error yaml.unknown-key countersign.yaml:6",
+                "error value.empty countersign.yaml:6",
             ],
         ),
         (
@@ -470,7 +470,7 @@ fn workloads() {
                 "error yaml.missing-key domains/finance/domain.yaml:10",
                 "error yaml.unknown-key domains/finance/domain.yaml:10",
                 "error yaml.unknown-key domains/finance/domain.yaml:10",
-                "error yaml.unknown-key domains/finance/domain.yaml:10",
+                "error name.unknown-group domains/finance/domain.yaml:10",
             ],
         ),
         (

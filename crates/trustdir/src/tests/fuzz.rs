@@ -77,7 +77,9 @@ fn content(path: &'static str, good: &'static str) -> impl Strategy<Value = (&'s
 }
 
 fn any_file() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
-    prop::sample::select(GOOD.to_vec()).prop_flat_map(|(path, text)| content(path, text))
+    let more = [("countersign.yaml", ORGANISATION), ("domains/hr/domain.yaml", DOMAIN)];
+    let files: Vec<_> = GOOD.into_iter().chain(more).collect();
+    prop::sample::select(files).prop_flat_map(|(path, text)| content(path, text))
 }
 
 proptest! {
@@ -93,12 +95,33 @@ proptest! {
     #[test]
     fn nothing_in_a_node_file_panics((_, bytes) in content("node.yaml", NODE)) {
         let text = String::from_utf8_lossy(&bytes);
-        let _ = node::parse("node.yaml", &text, None);
+        for kind in node::Kind::ALL {
+            let _ = node::parse("node.yaml", &text, kind, None);
+        }
     }
 }
 
+const ORGANISATION: &str = "organisation: acme.internal
+operators: { alice: { uid: 1001, roles: [owner] }, bob: {} }
+owners: [operator:alice, operator:local]
+nodes: { vm: { join: token, rejoin_within: 2d } }
+defaults: { when_stale: { after: 15m, then: serve } }
+floor: { signals_stale: { after: 1h, then: deny } }
+";
+
+const DOMAIN: &str = "domain: hr
+owners: [operator:bob]
+signals_stale: { after: 1m, then: deny }
+workloads: { jobs: { runs_on: [vm], attest: { any: [ { unix: { uid: 7 } } ] } } }
+";
+
 const NODE: &str = "name: gw-1
+control: { url: https://control.acme.internal:8440, root_sha256: 9f86, token_file: /t }
 listeners:
   - { name: gateway, kind: gateway, address: 127.0.0.1:8443, domains: [finance] }
+  - { name: wire, kind: wire, address: 127.0.0.1:8440 }
+admin: { address: 127.0.0.1:8441, tls: true, names: [a.b] }
+socket: /run/workload.sock
 decision_log: { max_size: 1GiB }
+intake: { max_size: 1GiB }
 ";

@@ -34,9 +34,9 @@ fn slips_of_spelling() {
         (
             HR,
             "domain: hr\n",
-            "domain: hr\nowners: [group:corp/people]\n",
+            "domain: hr\ntokens_from: [corp]\n",
             &[
-                "yaml.unknown-key [owners] unknown key `owners` | a domain takes `domain`, `accepts_from`, `calls`, `requires`, `svid`, `mode`, `modes`, `services` and `workloads`",
+                "yaml.unknown-key [tokens_from] unknown key `tokens_from` | a domain takes `domain`, `accepts_from`, `calls`, `requires`, `svid`, `mode`, `modes`, `when_stale`, `signals_stale`, `owners`, `services` and `workloads`",
             ],
         ),
         (

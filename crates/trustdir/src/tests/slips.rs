@@ -53,7 +53,8 @@ const HR: &str = "domains/hr/domain.yaml";
 const LEGAL: &str = "domains/legal/domain.yaml";
 
 /// What can be lost: the file of a domain, its `names` (services and workloads), `consent` and `policies`; the `routes`
-/// of a service; anybody's `hosts`; `domains` of the organisation, and its `floor`.
+/// of a service; anybody's `hosts`; `domains` of the organisation, its `floor`, `operators` and
+/// `nodes`.
 pub(super) const SLIPS: &[Slip] = &[
     // What loses nothing.
     slip(
@@ -64,7 +65,7 @@ pub(super) const SLIPS: &[Slip] = &[
     .in_the_whole(),
     slip(
         "unknown list",
-        &[(LEGAL, "domain: legal\n", "domain: legal\nowners: [group:corp/legal]\n")],
+        &[(LEGAL, "domain: legal\n", "domain: legal\nstewards: [group:corp/legal]\n")],
         &["error yaml.unknown-key domains/legal/domain.yaml"],
     )
     .speaks(&["legal file"]),
@@ -211,6 +212,39 @@ pub(super) const SLIPS: &[Slip] = &[
     )
     .speaks(&["floor", "legal file"])
     .in_the_whole(),
+    slip(
+        "an owner who is no operator",
+        &[(LEGAL, "domain: legal\n", "domain: legal\nowners: [operator:alice]\n")],
+        &["error name.unknown-operator domains/legal/domain.yaml"],
+    )
+    .speaks(&["operators", "legal file"])
+    .in_the_whole(),
+    slip(
+        "a group that there is none of",
+        &[(LEGAL, "clerk: { ", "clerk: { runs_on: [vm-legal], ")],
+        &["error name.unknown-group domains/legal/domain.yaml"],
+    )
+    .speaks(&["nodes", "legal file"])
+    .in_the_whole(),
+    slip(
+        "staler than the floor",
+        &[
+            (ORG, "organisation: acme.internal\n", "organisation: acme.internal\nfloor: { when_stale: { after: 1h } }\n"),
+            (LEGAL, "domain: legal\n", "domain: legal\nwhen_stale: { after: 2h }\n"),
+        ],
+        &["error settings.below-floor domains/legal/domain.yaml"],
+    )
+    .speaks(&["floor", "legal file"]),
+    slip(
+        "an administrator who is nobody",
+        &[(
+            "admin.cedar",
+            "",
+            "@id(\"ci\")\n@reason(\"r\")\npermit (principal == Operator::\"ci\", action == Action::\"publish\", resource);\n",
+        )],
+        &["warning cedar.unknown-operator admin.cedar"],
+    )
+    .speaks(&["operators"]),
     slip(
         "one-sided consent",
         &[(FIN, "calls: {", "accepts_from: { hr: [ledger] }\ncalls: {")],
@@ -465,7 +499,23 @@ pub(super) const SLIPS: &[Slip] = &[
         &[(ORG, "", ""), ("countersign.yml", "", "organisation: acme.internal\n")],
         &["error file.unexpected countersign.yml"],
     )
-    .loses(&["floor"]),
+    .loses(&["floor", "operators", "nodes"]),
+    slip(
+        "operators that cannot be read",
+        &[(
+            ORG,
+            "organisation: acme.internal\n",
+            "organisation: acme.internal\noperators: { bob: { uid: bob } }\n",
+        )],
+        &["error yaml.type countersign.yaml"],
+    )
+    .loses(&["operators"]),
+    slip(
+        "misspelt groups",
+        &[(ORG, "organisation: acme.internal\n", "organisation: acme.internal\nnode: { vm: { join: token } }\n")],
+        &["error yaml.unknown-key countersign.yaml"],
+    )
+    .loses(&["nodes"]),
     slip(
         "misspelt folder",
         &[(

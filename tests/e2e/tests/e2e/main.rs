@@ -18,6 +18,7 @@ mod publish;
 mod readme;
 mod refuse;
 mod revoke;
+mod roles;
 mod streams;
 mod tls;
 mod upstreams;

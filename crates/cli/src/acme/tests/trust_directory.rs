@@ -28,7 +28,7 @@ fn it_loads_without_a_warning() {
 fn its_node_file_is_read() {
     let (path, text) = FILES.iter().find(|(path, _)| *path == "node.yaml").unwrap();
     let known = revision().domains().keys().cloned().collect();
-    let node = trustdir::node::parse(path, text, Some(&known)).unwrap();
+    let node = trustdir::node::parse(path, text, trustdir::node::Kind::Up, Some(&known)).unwrap();
     assert_eq!(node.listeners.len(), 1);
 }
 

@@ -148,6 +148,7 @@ fn blank(who: &str, host: &str, at: Timestamp) -> Decision {
         noted: Vec::new(),
         epoch: None,
         revision: None,
+        enforcer: "local".into(),
         lane: "gw-0".into(),
         sequence: 4_211,
         completion: None,

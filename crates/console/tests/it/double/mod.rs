@@ -6,15 +6,17 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use api::admin::{
-    Access, AccessResult, Admin, Answer, Bundle, Certificate, Clause, Completion, Count, CountQuery, Counts, Decision,
-    DecisionQuery, Decisions, Entry, Explanation, Failure, FailureCode, Finding, Health, Identity, Impersonate,
-    Impersonated, ListenerStatus, LoginLink, MapDomain, Minute, NearPermit, Noted, PolicyNote, Publication,
-    PublicationKind, Publish, Restore, Revocation, Revoke, Rollback, Session, Severity, Status,
+    Access, AccessResult, Admin, Answer, Approve, Bundle, Certificate, Certified, Certify, Clause, Completion, Count,
+    CountQuery, Counts, Decision, DecisionQuery, Decisions, Entry, Explanation, Failure, FailureCode, Finding, Health,
+    Identity, Impersonate, Impersonated, JoinToken, ListenerStatus, LoginLink, MakeJoinToken, MapDomain, Minute,
+    NearPermit, Noted, Peer, PolicyNote, Proposal, Publication, PublicationKind, Publish, Published, Reach, Restore,
+    Retire, Revocation, Revoke, Rollback, Session, Severity, Status, Withdraw,
 };
 use types::facts::{Outcome, Protocol};
 use types::{Clock, DecisionId, Mode, Timestamp};
 
 mod acme;
+mod fleet;
 
 use acme::{KINDS, Kind, NEAR_SOURCE, steps};
 
@@ -45,8 +47,10 @@ pub struct Double {
     pub console: SocketAddr,
     revocations: Mutex<Vec<Revocation>>,
     publications: Mutex<Vec<Publication>>,
+    proposals: Mutex<Vec<Proposal>>,
     sessions: Mutex<BTreeMap<String, String>>,
-    links: Mutex<Vec<String>>,
+    /// Secrets, and whom they log in.
+    links: Mutex<Vec<(String, String)>>,
     pub problems: Mutex<Vec<String>>,
     secrets: Mutex<u64>,
 }
@@ -61,6 +65,7 @@ impl Double {
             console: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             revocations: Mutex::default(),
             publications: Mutex::default(),
+            proposals: Mutex::default(),
             sessions: Mutex::default(),
             links: Mutex::default(),
             problems: Mutex::default(),
@@ -69,6 +74,7 @@ impl Double {
         if world != World::Empty {
             *double.publications.lock().unwrap() = double.history(now);
             *double.revocations.lock().unwrap() = double.revoked(now);
+            *double.proposals.lock().unwrap() = double.proposed(now);
         }
         double
     }
@@ -91,6 +97,7 @@ impl Double {
             operator: self.foreign("local"),
             why: self.foreign(why),
             changes: changes.iter().map(|change| self.foreign(change)).collect(),
+            approvals: if number == 2 { vec![self.foreign("alice")] } else { Vec::new() },
             current,
         };
         vec![
@@ -134,6 +141,7 @@ impl Double {
             until: Some(now.plus_seconds(600)),
             epoch: 4_211,
             note: self.foreign("no connection of it was open"),
+            reach: None,
         }]
     }
 
@@ -214,6 +222,7 @@ impl Double {
             revision: Some("3f9c21e3".repeat(8)),
             lane: "worker-0".into(),
             sequence: number,
+            enforcer: if number.is_multiple_of(3) { self.foreign("edge-1") } else { "gw-1".into() },
             completion: (!denied).then(|| Completion {
                 status: Some(if method == "POST" { 201 } else { 200 }),
                 reason: String::new(),
@@ -427,11 +436,43 @@ impl Admin for Double {
         Err(Failure::new(FailureCode::NotFound, format!("the double has no roots of `{domain}`"), ""))
     }
 
-    fn publish(&self, _: &str, _: &Publish) -> Result<Publication, Failure> {
+    fn may_view(&self, _: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn proposals(&self) -> Result<Vec<Proposal>, Failure> {
+        Ok(self.proposals.lock().unwrap().clone())
+    }
+
+    fn approve(&self, operator: &str, request: &Approve) -> Result<Published, Failure> {
+        self.approved(operator, request)
+    }
+
+    fn withdraw(&self, operator: &str, request: &Withdraw) -> Result<Proposal, Failure> {
+        self.withdrawn(operator, request)
+    }
+
+    fn fleet(&self) -> Result<Vec<Peer>, Failure> {
+        Ok(self.peers(self.clock.now()))
+    }
+
+    fn join_token(&self, _: &str, _: &MakeJoinToken) -> Result<JoinToken, Failure> {
+        Err(Failure::new(FailureCode::NotAllowed, "the double lets nobody join", ""))
+    }
+
+    fn retire(&self, _: &str, _: &Retire) -> Result<Peer, Failure> {
+        Err(Failure::new(FailureCode::NotAllowed, "the double forgets nobody", ""))
+    }
+
+    fn certify(&self, _: &str, _: &Certify) -> Result<Certified, Failure> {
+        Err(Failure::new(FailureCode::NotAllowed, "the double issues nothing", ""))
+    }
+
+    fn publish(&self, _: &str, _: &Publish) -> Result<Published, Failure> {
         Err(Failure::new(FailureCode::Unavailable, "the double publishes nothing", ""))
     }
 
-    fn rollback(&self, operator: &str, request: &Rollback) -> Result<Publication, Failure> {
+    fn rollback(&self, operator: &str, request: &Rollback) -> Result<Published, Failure> {
         let mut all = self.publications.lock().unwrap();
         let known = all.iter().find(|publication| publication.revision == request.revision).cloned();
         let known = known.ok_or_else(|| {
@@ -455,7 +496,7 @@ impl Admin for Double {
             ..known
         };
         all.insert(0, made.clone());
-        Ok(made)
+        Ok(Published::Current { publication: made, reach: Reach::default() })
     }
 
     fn publications(&self, limit: usize) -> Result<Vec<Publication>, Failure> {
@@ -479,6 +520,7 @@ impl Admin for Double {
             until: request.seconds.map(|seconds| now.plus_seconds(seconds)),
             epoch: 4_212,
             note: String::new(),
+            reach: None,
         };
         self.revocations.lock().unwrap().insert(0, made.clone());
         Ok(made)
@@ -581,6 +623,13 @@ impl Admin for Double {
                 "2 callers still come without TLS: internal-tools/search, hr/portal",
                 "give them an SVID from the workload socket",
             ),
+            finding(
+                Severity::Warning,
+                "fleet",
+                "proxy/edge-3 is not connected, and was last heard at 09:09",
+                "see the log of proxy/edge-3; if it will not come back: countersign retire proxy/edge-3",
+            ),
+            finding(Severity::Good, "revocation in hr", "3 enforcers connected; at worst 120 s", ""),
             finding(Severity::Good, "store", "integrity checked at 09:12, 212 KiB", ""),
         ]
     }
@@ -589,9 +638,9 @@ impl Admin for Double {
         "# TYPE countersign_decisions counter\ncountersign_decisions_total{answer=\"allow\"} 398\n# EOF\n".into()
     }
 
-    fn login_link(&self, _: &str) -> Result<LoginLink, Failure> {
+    fn login_link(&self, operator: &str) -> Result<LoginLink, Failure> {
         let secret = self.secret();
-        self.links.lock().unwrap().push(secret.clone());
+        self.links.lock().unwrap().push((secret.clone(), operator.to_owned()));
         Ok(LoginLink {
             url: format!("http://{}/login#{secret}", self.console),
             until: self.clock.now().plus_seconds(600),
@@ -600,11 +649,11 @@ impl Admin for Double {
 
     fn log_in(&self, secret: &str) -> Result<Option<Session>, Failure> {
         let mut links = self.links.lock().unwrap();
-        let Some(place) = links.iter().position(|known| known == secret) else { return Ok(None) };
-        links.remove(place);
+        let Some(place) = links.iter().position(|(known, _)| known == secret) else { return Ok(None) };
+        let (_, operator) = links.remove(place);
         let session = self.secret();
-        self.sessions.lock().unwrap().insert(session.clone(), "local".into());
-        Ok(Some(Session { secret: session, operator: "local".into(), until: self.clock.now().plus_seconds(3_600) }))
+        self.sessions.lock().unwrap().insert(session.clone(), operator.clone());
+        Ok(Some(Session { secret: session, operator, until: self.clock.now().plus_seconds(3_600) }))
     }
 
     fn session(&self, secret: &str) -> Option<String> {

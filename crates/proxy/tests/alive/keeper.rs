@@ -1,0 +1,56 @@
+//! The gateway's own certificates while the issuer is asked, is away, or gives nothing for one of the domains.
+
+use std::sync::atomic::Ordering;
+
+use crate::{
+    client::Http1,
+    site::{LEDGER, PAYMENTS, PEOPLE, Rules, Site, until},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_minted_again_because_trust_changed_or_a_publication_left_the_hosts_alone() {
+    let site = Site::start(&Rules::default(), 1).await;
+    let minted = site.issuer().minted.load(Ordering::SeqCst);
+    assert_eq!(minted, 2, "one for each domain");
+    site.revoke(1, &["finance/payments"], None);
+    site.issuer_changed();
+    let other = Rules {
+        forbids: "@id(\"n\") @reason(\"n\") forbid (principal, action, resource in Domain::\"finance\") when { context.risk > 99 };\n",
+        ..Rules::default()
+    };
+    site.publish(&other);
+    site.issuer_changed();
+    // the last thing that the keeper is told of needs a certificate; when it is there, the others were looked at
+    site.publish(&Rules { crews: true, ..other });
+    until("the third domain's certificate", || site.issuer().minted.load(Ordering::SeqCst) == minted + 1).await;
+    site.publish(&Rules { moved: true, crews: true, ..Rules::default() });
+    until("certificates for the hosts that moved", || site.issuer().minted.load(Ordering::SeqCst) == minted + 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_starts_with_what_was_kept_while_the_issuer_is_away() {
+    let site = Site::start(&Rules::default(), 1).await;
+    let kept = site.issuer().kept.lock().unwrap().clone();
+    assert_eq!(kept.len(), 2, "what was minted is kept");
+    let site = site.restarted(true).await;
+    let mut payments = Http1::connect(&site, Some(&site.identity(PAYMENTS)), LEDGER).await.unwrap();
+    assert_eq!(payments.get("/items").await.0.status, 200);
+    assert_eq!(site.issuer().minted.load(Ordering::SeqCst), 2, "the issuer was not asked for anything");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_for_which_there_is_nothing_does_not_stop_the_others() {
+    let site = Site::start(&Rules::default(), 1).await;
+    site.issuer().kept.lock().unwrap().remove("hr");
+    let site = site.restarted(true).await;
+    let mut payments = Http1::connect(&site, Some(&site.identity(PAYMENTS)), LEDGER).await.unwrap();
+    assert_eq!(payments.get("/items").await.0.status, 200);
+    let hr = site.identity("spiffe://hr.acme.internal/payments");
+    assert!(Http1::connect(&site, Some(&hr), PEOPLE).await.is_err(), "no certificate: an alert");
+    site.issuer().is_away.store(false, Ordering::SeqCst);
+    site.issuer_changed();
+    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while Http1::connect(&site, Some(&hr), PEOPLE).await.is_err() {
+        assert!(tokio::time::Instant::now() < end, "it comes as soon as the issuer is back");
+    }
+}
