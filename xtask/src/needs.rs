@@ -56,6 +56,11 @@ const NEEDS: &[Need] = &[
         source: Source::Debian("faketime"),
         why: "clocks that are an hour apart, in the tests of the roles",
     },
+    Need {
+        command: "ip",
+        source: Source::Debian("iproute2"),
+        why: "network namespaces, in the tests of the roles where root may make them",
+    },
     Need { command: "virtualenv", source: Source::Debian("virtualenv"), why: "keeps schemathesis apart" },
     Need {
         command: SCHEMATHESIS,
@@ -66,7 +71,6 @@ const NEEDS: &[Need] = &[
 
 /// Where the command of that name is.
 pub const SCHEMATHESIS: &str = "tests/api/.venv/bin/schemathesis";
-
 
 /// Debian's `nginx` stands in a folder that an ordinary user's PATH leaves out.
 const ALSO_IN: &[&str] = &["/usr/sbin", "/sbin"];

@@ -41,7 +41,13 @@ mod tests {
         let check = ValidateJwtsvidRequest { svid: secret.clone(), ..ValidateJwtsvidRequest::default() };
         let join = JoinRequest { token: secret.clone(), ..JoinRequest::default() };
         let response = crate::workload::X509svidResponse { svids: vec![x509.clone()], ..Default::default() };
-        for text in [format!("{x509:?}"), format!("{jwt:?}"), format!("{check:?}"), format!("{response:?}"), format!("{join:?}")] {
+        for text in [
+            format!("{x509:?}"),
+            format!("{jwt:?}"),
+            format!("{check:?}"),
+            format!("{response:?}"),
+            format!("{join:?}"),
+        ] {
             assert!(!text.contains(&secret) && !text.contains("104, 117"), "{text}");
         }
     }

@@ -73,7 +73,7 @@ fn tests_pass(args: &args::Publish, revision: &Revision, env: &Env) -> Result<bo
         return Ok(false);
     }
     let _ = tests_command::show_files(&mut io::stderr().lock(), Palette::stderr(env), &results);
-    let failed = crate::term::count(results.len(), "test fails", "tests fail");
+    let failed = count(results.len(), "test fails", "tests fail");
     let message = format!("{failed} of {all}; what runs goes on");
     let hint = format!("`countersign test {}` shows all of them", args.dir.display());
     Err(Failed { exit: Exit::No, ..Failed::new(message).hint(hint) })

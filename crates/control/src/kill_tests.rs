@@ -148,11 +148,11 @@ fn acts_are_whole_and_on_record_after_kill_9() {
         let millis = RandomState::new().hash_one(round) % 900;
         let reported = run_and_kill("kill_tests::acts_until_killed", dir.path(), millis);
         let number = |word: &str| reported.get(word).map_or(0, |number| number.parse::<u64>().unwrap());
-        let (reported, epoch) = (number("publication"), number("epoch"));
+        let (answered, epoch) = (number("publication"), number("epoch"));
         let world = World::on(Folder::Given(dir.path().to_owned()), LOG_BYTES);
         let publications = world.admin().publications(1_000).unwrap();
         let kept = publications[0].number;
-        assert!(kept == reported || kept == reported + 1, "answered {reported}, kept {kept}");
+        assert!(kept == answered || kept == answered + 1, "answered {reported:?}, kept {kept}");
         assert_eq!(world.revision().to_string(), publications[0].revision, "what is current runs");
         let held = world.control.parts.signals.load().epoch();
         assert!(held == epoch || held == epoch + 1, "answered {epoch}, kept {held}");

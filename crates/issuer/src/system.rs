@@ -32,14 +32,14 @@ const OPERATOR: &str = "operator";
 const LOCAL: &str = "local";
 
 /// For how long control's own identity is good.
-const CONTROL_LIFE: Duration = Duration::from_hours(24);
+const CONTROL_LIFE: Duration = Duration::from_hours(24); // tidy: as long as the issuer says, not an outsider
 
 /// Machines whose clocks are apart by an hour must still be able to tell each other so: system identities are good from an
 /// hour and a half before they are issued.
 const BACKDATE_SECONDS: u64 = 5_400;
 
 /// The publisher's key is as good as the root.
-const PUBLISHER_LIFE: Duration = Duration::from_hours(24 * 3650);
+const PUBLISHER_LIFE: Duration = Duration::from_hours(24 * 3650); // tidy: as long as the issuer says, not an outsider
 
 /// The key that signs facts, and the certificate that says so.
 pub(crate) struct Publisher {

@@ -34,6 +34,8 @@ pub struct Fleet {
     started: usize,
     relay: Relay,
     wire: SocketAddr,
+    /// The network namespaces of control and of its peers, where they are not the test's own.
+    namespaces: Option<(String, String)>,
     root: TempDir,
 }
 
@@ -46,26 +48,49 @@ impl Fleet {
         Self::start_with(upstream, |_| {})
     }
 
+    /// As [`Self::start`], with control in one network namespace, at this address, and its peers in another.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn apart(upstream: &Upstream, control: &str, address: &str, peers: &str) -> Self {
+        let mut this = Self::prepare(upstream, address, |_| {});
+        this.namespaces = Some((control.to_owned(), peers.to_owned()));
+        this.start_control();
+        this
+    }
+
     /// As [`Self::start`], with a change of the trust directory before.
     ///
     /// # Panics
     /// When it does not start.
     pub fn start_with(upstream: &Upstream, change: impl FnOnce(&Path)) -> Self {
+        let mut this = Self::prepare(upstream, "127.0.0.1", change);
+        this.start_control();
+        this
+    }
+
+    fn prepare(upstream: &Upstream, address: &str, change: impl FnOnce(&Path)) -> Self {
         let site = Site::prepare(upstream);
         let root = tempfile::Builder::new().prefix("cs-").tempdir().unwrap();
         copy(&site.dir(), &root.path().join("dir"));
         change(&root.path().join("dir"));
-        let wire = SocketAddr::from(([127, 0, 0, 1], closed_port()));
+        let wire = SocketAddr::new(address.parse().expect("an address"), closed_port());
         let config = format!(
             "name: c1\ndata: {}\nlisteners:\n  - {{ name: wire, kind: wire, address: {wire} }}\nadmin: {{ address: 127.0.0.1:0 }}\n",
             root.path().join("control").display()
         );
         fs::write(root.path().join("control.yaml"), config).unwrap();
-        let (peers, ports) = (BTreeMap::new(), BTreeMap::new());
-        let environments = BTreeMap::new();
-        let mut this = Self { control: None, peers, ports, environments, started: 0, relay: Relay::to(wire), wire, root };
-        this.start_control();
-        this
+        Self {
+            control: None,
+            peers: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            environments: BTreeMap::new(),
+            started: 0,
+            relay: Relay::to(wire),
+            wire,
+            namespaces: None,
+            root,
+        }
     }
 
     /// The folder of everything.
@@ -98,7 +123,7 @@ impl Fleet {
     /// # Panics
     /// When it ends instead.
     pub fn start_control(&mut self) {
-        let mut command = self.program();
+        let mut command = self.program_in(self.namespaces.as_ref().map(|(control, _)| control));
         command.args(["control", "-c", "control.yaml", "dir"]);
         let mut process = self.spawn(command, "control");
         wait_for("control to answer", || {
@@ -137,7 +162,18 @@ impl Fleet {
     }
 
     fn program(&self) -> Command {
-        let mut command = Command::new(countersign());
+        self.program_in(None)
+    }
+
+    fn program_in(&self, namespace: Option<&String>) -> Command {
+        let mut command = match namespace {
+            None => Command::new(countersign()),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(countersign());
+                command
+            }
+        };
         command.env("NO_COLOR", "1").current_dir(self.root());
         command
     }
@@ -180,10 +216,12 @@ impl Fleet {
         let file = self.root().join(format!("{name}.token"));
         fs::write(&file, token["token"].as_str().expect("a token")).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        // the relay stands in the test's own network
+        let control = if self.namespaces.is_some() { self.wire } else { self.relay.address() };
         let config = format!(
             "name: {name}\ndata: {}\ncontrol:\n  url: https://{}\n  root_sha256: {}\n  token_file: {}\n{more}",
             self.data(name).display(),
-            self.relay.address(),
+            control,
             token["root_sha256"].as_str().expect("a digest"),
             file.display()
         );
@@ -206,17 +244,13 @@ impl Fleet {
     }
 
     /// The environment of a peer from its next start on.
-    pub fn set_environment(
-        &mut self,
-        name: &str,
-        variables: impl IntoIterator<Item = (&'static str, &'static str)>,
-    ) {
+    pub fn set_environment(&mut self, name: &str, variables: impl IntoIterator<Item = (&'static str, &'static str)>) {
         self.environments.insert(name.to_owned(), variables.into_iter().collect());
     }
 
     /// Starts it and waits for nothing.
     pub fn spawn_peer(&mut self, role: &str, name: &str) {
-        let mut command = self.program();
+        let mut command = self.program_in(self.namespaces.as_ref().map(|(_, peers)| peers));
         command.envs(self.environments.get(name).into_iter().flatten().copied());
         command.args([role, "-c", &format!("{name}.yaml")]).env("COUNTERSIGN_LOG", "info");
         let process = self.spawn(command, name);
@@ -353,9 +387,12 @@ impl Drop for Fleet {
     /// What a failed test needs to be understood.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for (name, process) in self.peers.iter().map(|(name, process)| (name.as_str(), process)).chain(
-                self.control.iter().map(|process| ("control", process)),
-            ) {
+            for (name, process) in self
+                .peers
+                .iter()
+                .map(|(name, process)| (name.as_str(), process))
+                .chain(self.control.iter().map(|process| ("control", process)))
+            {
                 eprintln!("{name} said:\n{}{}", process.stdout(), process.stderr());
             }
         }

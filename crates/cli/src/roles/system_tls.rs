@@ -28,6 +28,8 @@ pub struct SystemTls {
     clock: Arc<dyn Clock>,
     config: Arc<ArcSwap<ServerConfig>>,
     trust: Arc<Trust>,
+    /// The end of what is held.
+    until: Timestamp,
 }
 
 impl SystemTls {
@@ -49,16 +51,15 @@ impl SystemTls {
         let bundle = Bundle::from_der(domain, vec![issuer.system_root()]).map_err(|error| unusable(&causes(&error)))?;
         let trust = Arc::new(Trust::new(BundleSet::from_iter([bundle]), Arc::clone(clock)));
         let (config, until) = mint(issuer, name, names, &trust).map_err(|error| unusable(&error))?;
-        let held = Self {
+        Ok(Self {
             name: name.clone(),
             names: names.to_vec(),
             issuer: Arc::clone(issuer),
             clock: Arc::clone(clock),
             config: Arc::new(ArcSwap::from_pointee(config)),
             trust,
-        };
-        tracing::debug!(%until, "control's identity");
-        Ok(held)
+            until,
+        })
     }
 
     /// What is spoken; swapped whole when the identity is renewed.
@@ -76,7 +77,7 @@ impl SystemTls {
     pub async fn keep(self, finishing: tokio::sync::watch::Receiver<bool>) {
         let mut due = interval(LOOK);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut renew_at = self.clock.now();
+        let mut renew_at = half_way(self.clock.now(), self.until);
         let mut finish = std::pin::pin!(asked(finishing));
         loop {
             tokio::select! {
@@ -110,9 +111,21 @@ fn mint(
     trust: &Arc<Trust>,
 ) -> Result<(ServerConfig, Timestamp), String> {
     let minted = issuer.control_identity(name, names).map_err(|error| causes(&error))?;
-    let chain = minted.chain.into_iter().map(CertificateDer::from).collect();
     let root = CertificateDer::from(issuer.system_root());
-    let mut config = system_server(chain, minted.key, root, Arc::clone(trust)).map_err(|error| causes(&error))?;
+    let mut config =
+        system_server(minted.chain, minted.key, root, Arc::clone(trust)).map_err(|error| causes(&error))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok((config, minted.not_after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_what_is_left_is_waited_for_and_nothing_where_it_is_over() {
+        let at = Timestamp::from_seconds;
+        assert_eq!(half_way(at(1_000), at(2_000)), at(1_500));
+        assert_eq!(half_way(at(2_000), at(1_000)), at(2_000));
+    }
 }

@@ -10,6 +10,7 @@ use countersign_e2e::{
 use crate::{API, CALLER, setting};
 
 mod disk;
+mod namespaces;
 mod parted;
 mod restored;
 mod stolen;

@@ -38,7 +38,8 @@ fn a_proxy_whose_disk_is_full_refuses_what_it_cannot_keep_and_goes_on() {
     let identity = fleet.identity(CALLER);
     assert_eq!(fleet.ask("edge-1", &identity, API, "/items/1").0, 200);
     let filler = data.join("filler");
-    let _ = Command::new("dd").args(["if=/dev/zero", "bs=64k"]).arg(format!("of={}", filler.display())).output().unwrap();
+    let _ =
+        Command::new("dd").args(["if=/dev/zero", "bs=64k"]).arg(format!("of={}", filler.display())).output().unwrap();
     edit(&fleet.dir(), "countersign.yaml", "risk_unknown: 20", "risk_unknown: 24");
     let before = fleet.peer("edge-1").unwrap();
     fleet.run(["publish", "dir"]);

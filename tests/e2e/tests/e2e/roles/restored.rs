@@ -66,8 +66,10 @@ fn clocks_an_hour_apart_are_told_and_nothing_that_was_revoked_comes_back() {
 
 /// libfaketime of Debian, where it is installed.
 fn faketime() -> Option<&'static str> {
-    const PLACES: [&str; 2] =
-        ["/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"];
+    const PLACES: [&str; 2] = [
+        "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+        "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+    ];
     let found = PLACES.into_iter().find(|path| std::path::Path::new(path).exists());
     if found.is_none() {
         countersign_e2e::say("skipped: clocks an hour apart, for libfaketime is not installed");

@@ -58,7 +58,8 @@ fn state_that_somebody_changed_is_not_used() {
     fleet.network(Network::Cut);
     let kept = fleet.root().join("kept");
     copy(&fleet.data("edge-1").join("state"), &kept);
-    let files: Vec<_> = fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
+    let files: Vec<_> =
+        fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
     let permit = fs::read_dir(kept.join("blobs")).unwrap().map(|entry| entry.unwrap().path());
     for file in files.into_iter().chain(permit.take(3)) {
         let bytes = fs::read(&file).unwrap();
@@ -76,7 +77,9 @@ fn state_that_somebody_changed_is_not_used() {
         fleet.spawn_peer("proxy", "edge-1");
         let ended_or_waits = |fleet: &mut Fleet| {
             let process = fleet.process("edge-1");
-            process.ended().is_some() || process.stdout().contains("waiting for control") || process.stdout().contains("Ctrl-C")
+            process.ended().is_some()
+                || process.stdout().contains("waiting for control")
+                || process.stdout().contains("Ctrl-C")
         };
         wait_until("it to say what it makes of that", || ended_or_waits(&mut fleet));
         let (status, _) = fleet.ask("edge-1", &identity, API, "/unpermitted");
@@ -99,7 +102,12 @@ fn an_agent_of_one_pool_gets_nothing_of_another_and_that_is_on_record() {
         let program = countersign_e2e::workload().display().to_string();
         edit(dir, "domains/alpha/domain.yaml", "$DATA/bin/e2e-workload", &program);
         edit(dir, "domains/alpha/domain.yaml", "  caller: { attest", "  caller: { runs_on: [pool-b], attest");
-        edit(dir, "countersign.yaml", "timezone: UTC", "timezone: UTC\nnodes: { pool-a: { join: token }, pool-b: { join: token } }");
+        edit(
+            dir,
+            "countersign.yaml",
+            "timezone: UTC",
+            "timezone: UTC\nnodes: { pool-a: { join: token }, pool-b: { join: token } }",
+        );
     });
     for (agent, pool) in [("node-a", "pool-a"), ("node-b", "pool-b")] {
         fleet.invite_agent(agent, pool);
@@ -108,7 +116,12 @@ fn an_agent_of_one_pool_gets_nothing_of_another_and_that_is_on_record() {
     let fetch = |node: &str| {
         let socket = fleet.data(node).join("workload.sock");
         let mut command = std::process::Command::new(countersign_e2e::workload());
-        command.arg("1").arg(fleet.root()).env("SPIFFE_ENDPOINT_SOCKET", format!("unix:{}", socket.display())).output().unwrap()
+        command
+            .arg("1")
+            .arg(fleet.root())
+            .env("SPIFFE_ENDPOINT_SOCKET", format!("unix:{}", socket.display()))
+            .output()
+            .unwrap()
     };
     let (refused, given) = (fetch("node-a"), fetch("node-b"));
     assert!(!refused.status.success(), "{refused:?}");
