@@ -146,9 +146,10 @@ impl Control {
         }
         let Waiting { proposal, .. } = waiting?;
         let id = parsed(&proposal)?;
-        // whoever may approve takes back what does not validate any more: nobody can say what it touches
-        let candidate = self.parts.store.load(id).ok();
-        if let Some(candidate) = candidate.filter(|_| !is_own) {
+        // whoever may approve takes back what is over, and what does not validate any more: nobody can say what it touches
+        let is_over = proposal.base != current.id().to_string();
+        let candidate = if is_own || is_over { None } else { self.parts.store.load(id).ok() };
+        if let Some(candidate) = candidate {
             let needs = self.needs(&current, &candidate, None, &[operator.to_owned()])?;
             if needs.iter().all(|need| need.approved_by.is_empty()) {
                 return Err(self.owns_nothing(&proposal, &needs, operator, Act::Approve, why));
@@ -194,7 +195,7 @@ impl Control {
 
     /// The refusal of an operator who owns nothing of what a proposal touches, on record before it is told.
     fn owns_nothing(&self, proposal: &Proposal, needs: &[Need], operator: &str, doing: Act<'_>, why: &str) -> Failure {
-        let note = format!("operator `{operator}` owns nothing that proposal {} needs", proposal.number);
+        let note = format!("operator `{operator}` owns nothing that proposal {} still needs", proposal.number);
         let refused = Administration { outcome: Outcome::Deny, ..act(doing.as_str(), operator, why, None) };
         if let Err(error) = self.record_as(&refused, &note) {
             return acts::not_recorded(&error);
@@ -217,10 +218,13 @@ fn named(number: u64) -> String {
     format!("proposal {number}")
 }
 
-/// Whose approval is missing: `domains/finance (operator:alice or operator:bob) and . (operator:carol)`.
+/// Whose approval is missing: `domains/finance (operator:alice or operator:bob) and organisation (operator:carol)`.
 fn missing(needs: &[Need]) -> String {
     let open = needs.iter().filter(|need| need.approved_by.is_empty());
-    let words = open.map(|need| format!("{} ({})", need.folder, need.owners.join(" or ")));
+    let words = open.map(|need| {
+        let folder = if need.folder == "." { "organisation" } else { &need.folder };
+        format!("{folder} ({})", need.owners.join(" or "))
+    });
     words.collect::<Vec<_>>().join(" and ")
 }
 

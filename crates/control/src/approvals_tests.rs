@@ -108,7 +108,7 @@ fn the_last_approval_makes_it_current_on_the_same_way() {
     let acts = world.acts();
     let [.., first, second, third] = acts.as_slice() else { panic!("{acts:?}") };
     assert!(
-        first.starts_with("approve allow") && first.contains("by alice: looked at | proposal 1 still needs . "),
+        first.starts_with("approve allow") && first.contains("by alice: looked at | proposal 1 still needs organisation "),
         "{first}"
     );
     assert!(second.contains("by sally: looked at | proposal 1 has every approval: publication 2"), "{second}");
@@ -176,6 +176,31 @@ fn what_was_made_for_another_revision_is_not_approved_any_more() {
     // a revision that nobody approved is no revision that could be rolled back to
     let back = Rollback { revision: proposal.revision.clone(), why: String::new() };
     assert_eq!(world.admin().rollback("alice", &back).unwrap_err().code, FailureCode::NotFound);
+}
+
+#[test]
+fn what_is_over_is_taken_back_by_whoever_may_approve() {
+    let world = World::owned();
+    let files = of_the_shop("x");
+    let mine = propose(&world, "bob", &files);
+    current(world.admin().publish("alice", &request(&files)).unwrap());
+    // the same became current: nobody is left whose approval it needs
+    let failure = world.admin().withdraw("vera", &withdrawal(mine.number)).unwrap_err();
+    assert_eq!(failure.code, FailureCode::NotAllowed, "{failure:?}");
+    world.admin().withdraw("alice", &withdrawal(mine.number)).unwrap();
+    assert_eq!(world.admin().proposals().unwrap(), []);
+    assert_eq!(world.revision(), revision_of(&files).id());
+}
+
+#[test]
+fn who_approved_already_is_not_told_that_they_own_nothing() {
+    let world = World::owned();
+    let proposal = propose(&world, "bob", &of_both("x"));
+    proposed(world.admin().approve("alice", &approval(&proposal)).unwrap());
+    let both = propose(&world, "alice", &of_both("y"));
+    let failure = world.admin().approve("alice", &approval(&both)).unwrap_err();
+    assert!(failure.message.ends_with("owns nothing that proposal 2 still needs"), "{failure:?}");
+    assert_eq!(failure.hint, "it needs organisation (operator:sally)");
 }
 
 #[test]

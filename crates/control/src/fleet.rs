@@ -210,11 +210,13 @@ impl Control {
             revision: None,
             until: None,
         };
+        let turn = self.hub.peers.turn();
         let gone = self.parts.store.retire(name.0, &name.1, || self.parts.ledger.administration(&act));
         if !gone.map_err(|failure| acts::not_done(&self.parts.ledger, &act, failure))? {
             return Err(missing());
         }
         self.hub.peers.remove(&name, "it was retired");
+        drop(turn);
         seen.line = None;
         Ok(self.shown_peer(&seen, self.parts.clock.now()))
     }

@@ -4,6 +4,7 @@ use api::admin::{Failure, FailureCode, LoginLink, Session};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use policy::Act;
+use trustdir::Revision;
 use types::facts::{Administration, Outcome};
 use types::limits;
 
@@ -64,6 +65,16 @@ impl Control {
             found.inspect_err(|error| tracing::error!(%error, "no session can be looked up")).ok().flatten()?;
         let may_view = self.parts.revision.load().policies().may(&operator, Act::View).outcome == Outcome::Allow;
         (may_view && self.stands(&operator).is_ok()).then_some(operator)
+    }
+
+    /// Ends the sessions of those who are no operators any more: whoever gets the name later gets none of them. Until it is
+    /// done each is refused by itself.
+    pub(crate) fn end_sessions_of_the_gone(&self, revision: &Revision) {
+        let named = revision.operators().keys().map(types::Label::as_str);
+        let stay: Vec<&str> = core::iter::once(acts::LOCAL).chain(named).collect();
+        if let Err(error) = self.parts.store.end_sessions_of_others(&stay) {
+            tracing::error!(%error, "sessions of operators who are gone could not be ended; they end by themselves");
+        }
     }
 
     /// See [`api::admin::Admin::log_out`].

@@ -7,6 +7,7 @@ use std::time::Duration;
 use api::admin::{Certified, Certify, Failure, FailureCode};
 use identity::VerifiedPeer;
 use policy::Act;
+use signal::Subject;
 use types::facts::{Administration, Outcome};
 use types::{Label, SpiffeId, TrustDomain, limits};
 
@@ -225,6 +226,14 @@ fn name_of(id: &SpiffeId, organisation: &TrustDomain) -> Option<String> {
     let (first, name, rest) = (segments.next()?, segments.next()?, segments.next());
     let is_ours = operator_id(organisation, &Label::parse(name).ok()?).is_some_and(|ours| ours == *id);
     (first == OPERATOR && rest.is_none() && is_ours && name != LOCAL).then(|| name.to_owned())
+}
+
+/// The operator whose trust this subject is.
+pub(crate) fn named_by(subject: &Subject, organisation: &TrustDomain) -> Option<String> {
+    match subject {
+        Subject::Spiffe(id) => name_of(id, organisation),
+        _ => None,
+    }
 }
 
 fn life(seconds: Option<u64>) -> Result<u64, Failure> {

@@ -1,6 +1,6 @@
 //! Certificates for operators, and sessions that end with their operator.
 
-use api::admin::{Certify, FailureCode};
+use api::admin::{Certify, FailureCode, Restore, Revoke};
 
 use crate::fixture::{World, append, current, owned, request};
 use crate::pem;
@@ -68,4 +68,40 @@ fn a_session_ends_with_the_entry_of_its_operator() {
     let approve = api::admin::Approve { number: proposal.number, revision: proposal.revision, why: String::new() };
     current(world.admin().approve("sally", &approve).unwrap());
     assert_eq!(world.admin().session(&session.secret), None, "who may not look is logged out");
+}
+
+fn session_of(world: &World, operator: &str) -> String {
+    let link = world.admin().login_link(operator).unwrap();
+    world.admin().log_in(link.url.split_once('#').unwrap().1).unwrap().unwrap().secret
+}
+
+#[test]
+fn a_session_does_not_wake_up_when_trust_is_given_back() {
+    let world = World::owned();
+    let (hers, other) = (session_of(&world, "vera"), session_of(&world, "olaf"));
+    let link = world.admin().login_link("vera").unwrap();
+    let revoke = Revoke { subject: "operator:vera".to_owned(), reason: "stolen".to_owned(), seconds: None };
+    world.admin().revoke("local", &revoke).unwrap();
+    assert_eq!(world.admin().session(&hers), None);
+    world.admin().restore("local", &Restore { subject: "operator:vera".to_owned(), reason: String::new() }).unwrap();
+    assert_eq!(world.admin().session(&hers), None, "who stole it has it still");
+    assert_eq!(world.admin().log_in(link.url.split_once('#').unwrap().1).unwrap(), None);
+    assert_eq!(world.admin().session(&other).as_deref(), Some("olaf"));
+}
+
+#[test]
+fn nobody_inherits_the_session_of_an_earlier_operator_of_the_same_name() {
+    let world = World::owned();
+    let (hers, other) = (session_of(&world, "vera"), session_of(&world, "olaf"));
+    let mut without = owned();
+    let text = String::from_utf8(without.remove("countersign.yaml").unwrap()).unwrap();
+    without.insert("countersign.yaml", text.replace("  vera: { uid: 4005, roles: [viewer] }\n", ""));
+    for files in [without, owned()] {
+        let proposal = world.admin().publish("local", &request(&files)).unwrap();
+        let api::admin::Published::Proposed { proposal } = proposal else { panic!("{proposal:?}") };
+        let approve = api::admin::Approve { number: proposal.number, revision: proposal.revision, why: String::new() };
+        current(world.admin().approve("sally", &approve).unwrap());
+        assert_eq!(world.admin().session(&hers), None);
+    }
+    assert_eq!(world.admin().session(&other).as_deref(), Some("olaf"));
 }

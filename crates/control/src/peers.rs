@@ -21,6 +21,8 @@ pub(crate) struct Peers {
     seen: Mutex<BTreeMap<Name, Seen>>,
     /// Told whenever somebody acknowledged, came or went.
     moved: Condvar,
+    /// See [`Peers::turn`].
+    turns: Mutex<()>,
 }
 
 /// One peer.
@@ -173,6 +175,11 @@ impl Peers {
         let peers = Self::default();
         joined.into_iter().for_each(|joined| peers.add(joined));
         peers
+    }
+
+    /// Held while the store and this change together: who is retired while it joins is in neither afterwards.
+    pub fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Somebody joined.

@@ -153,6 +153,7 @@ impl Control {
         self.parts.roles.apply(revision);
         self.changed();
         self.users.send_replace(has_users(revision));
+        self.end_sessions_of_the_gone(revision);
         let facts = Lifecycle { event: "revision", version: self.parts.version, revision: Some(revision.id()) };
         if let Err(error) = self.parts.ledger.lifecycle(&facts) {
             let number = publication.number;

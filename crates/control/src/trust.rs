@@ -13,6 +13,7 @@ use wire::system;
 
 use crate::acts::{self, bounded};
 use crate::history::unreadable;
+use crate::operators;
 use crate::service::Control;
 use crate::store::{Change, Held};
 
@@ -58,6 +59,10 @@ impl Control {
         };
         self.may_shorten(operator, &revocation, &revision, why)?;
         let organisation = &revision.model().organisation;
+        // before it: a session that somebody stole must not wake up when the trust is given back
+        if let Some(name) = operators::named_by(&revocation.subject, organisation) {
+            self.parts.store.end_sessions_of(&name).map_err(|error| acts::unavailable(&error))?;
+        }
         let change = self.parts.store.revoke(&revocation, &note, organisation, |change| self.record(&act, change));
         let change = change.map_err(|failure| acts::not_done(&self.parts.ledger, &act, failure))?;
         self.put_signals_in_force(change.state);

@@ -9,7 +9,7 @@ use thiserror::Error;
 use types::Label;
 
 use crate::{
-    operator::{Folder, Owner},
+    operator::{Folder, Operator, Owner},
     revision::Revision,
 };
 
@@ -93,8 +93,8 @@ pub fn leaves_a_way_back(candidate: &Revision) -> Result<(), NoWayBack> {
 
 fn somebody_can(candidate: &Revision, act: Act<'_>) -> Result<(), NoWayBack> {
     let may = |who: &Owner, act| candidate.policies().may(who.name(), act).reason.is_none();
-    let named = candidate.operators().keys().cloned().map(Owner::Operator);
-    let doers: Vec<Owner> = core::iter::once(Owner::Local).chain(named).filter(|who| may(who, act)).collect();
+    let heard = heard(candidate);
+    let doers: Vec<&Owner> = heard.iter().filter(|who| may(who, act)).collect();
     if doers.is_empty() {
         let why = candidate.policies().may(Owner::Local.name(), act).note;
         let message = format!("after it nobody could {}: {why}", act.as_str());
@@ -104,17 +104,31 @@ fn somebody_can(candidate: &Revision, act: Act<'_>) -> Result<(), NoWayBack> {
     let above = candidate.owners_of(&Folder::Organisation);
     let approvable = |doer: &Owner, folder: &Folder| {
         let mut owners = candidate.owners_of(folder).iter().chain(above).peekable();
-        owners.peek().is_none() || owners.any(|owner| owner == doer || may(owner, Act::Approve))
+        owners.peek().is_none() || owners.any(|owner| heard.contains(owner) && (owner == doer || may(owner, Act::Approve)))
     };
     let folders =
         || core::iter::once(Folder::Organisation).chain(candidate.domains().keys().cloned().map(Folder::Domain));
     let stuck = |doer: &Owner| folders().find(|folder| !approvable(doer, folder));
     // Every doer gets stuck somewhere; the first tells where.
-    let first = doers.iter().map(stuck).collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().next());
+    let first = doers.iter().copied().map(stuck).collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().next());
     match first {
         None => Ok(()),
         Some(folder) => Err(nobody_approves(candidate, act, &folder)),
     }
+}
+
+/// Those who can ask at all: by a user id, or with a certificate, where somebody is left who may make one.
+fn heard(candidate: &Revision) -> BTreeSet<Owner> {
+    let named = |who: &dyn Fn(&Operator) -> bool| {
+        let found = candidate.operators().iter().filter(|(_, operator)| who(operator));
+        found.map(|(name, _)| Owner::Operator(name.clone())).collect::<BTreeSet<_>>()
+    };
+    let mut heard = named(&|operator| operator.uid.is_some());
+    heard.insert(Owner::Local);
+    if heard.iter().any(|who| candidate.policies().may(who.name(), Act::Certify).reason.is_none()) {
+        heard.append(&mut named(&|_| true));
+    }
+    heard
 }
 
 fn nobody_approves(candidate: &Revision, act: Act<'_>, folder: &Folder) -> NoWayBack {
@@ -125,8 +139,14 @@ fn nobody_approves(candidate: &Revision, act: Act<'_>, folder: &Folder) -> NoWay
     };
     let doing = if act == Act::Publish { "publication" } else { act.as_str() };
     let owners = owners.join(", ");
-    let message =
-        format!("after it a {doing} could be approved by nobody: of {of}'s owners ({owners}) none may approve");
-    let hint = "give one of them the role `owner` or `security`, or name another owner".to_owned();
-    NoWayBack { message, hint }
+    let above = candidate.owners_of(&Folder::Organisation);
+    let mut all = candidate.owners_of(folder).iter().chain(above);
+    let (why, hint) = if all.any(|owner| candidate.policies().may(owner.name(), Act::Approve).reason.is_none()) {
+        let hint = "give one of them a `uid`, or let admin.cedar permit `certify` to Operator::\"local\"";
+        ("none has a `uid`, and nobody may certify them", hint)
+    } else {
+        ("none may approve", "give one of them the role `owner` or `security`, or name another owner")
+    };
+    let message = format!("after it a {doing} could be approved by nobody: of {of}'s owners ({owners}) {why}");
+    NoWayBack { message, hint: hint.to_owned() }
 }

@@ -140,6 +140,7 @@ limits! {
     PROBES "probes" 256 Count "upstreams that `doctor` tries to reach" "tried side by side; more is told as not tried";
     PROPOSALS "proposals" 64 Count "publications that wait for approval" "each keeps a trust directory; a team that has more does not look at them";
     ADMIN_REFUSALS "admin_refusals" 4 Count "single records per second of acts that nobody known asked for; the rest is counted" "as `issuance_refusals`: a stranger must not fill the log";
+    STREAM_CHECK_TIME "stream_check_time" 1000 Millis "between two looks at whether somebody who follows the log still may" "as fast as a revocation is told to be in force";
     OPERATOR_CERTIFICATE_TIME "operator_certificate_time" 43200000 Millis "the life of an operator's certificate where nobody says how long" "a working day, as `session_time`";
     OPERATOR_CERTIFICATE_MOST_TIME "operator_certificate_most_time" 86400000 Millis "the longest life of an operator's certificate" "a shift with its handover; a machine renews";
     PUBLICATIONS_LISTED "publications_listed" 1000 Count "publications of one listing" "years of them";

@@ -170,7 +170,8 @@ impl Site {
     /// Asks the admin socket: the status and the JSON of the answer; `None` where none comes whole.
     pub fn ask_admin(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
         let mut socket = UnixStream::connect(self.data().join("admin.sock")).ok()?;
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n");
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n{kind}");
         let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
         socket.write_all(request.as_bytes()).ok()?;
         let mut text = String::new();
@@ -301,7 +302,9 @@ impl Site {
     /// When it does not.
     pub fn publish(&self, dir: &Path, why: &str) -> Value {
         let published = self.json(&["publish", &dir.display().to_string(), "--why", why, "--json"]);
-        published.into_iter().next().expect("a publication")
+        let published = published.into_iter().next().expect("what became of it");
+        assert_eq!(published["outcome"], "current", "{published:#}");
+        published["publication"].clone()
     }
 
     /// Runs `countersign` with these arguments on the data directory, to its end.

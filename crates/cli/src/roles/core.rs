@@ -1,5 +1,6 @@
 //! Control's part of a process: log, store, issuer, and the doors.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,6 +89,7 @@ impl Ground {
         servers.push(doors.admin.serve(&control, &tls, Arc::clone(&self.clock), finishing.clone())?);
         servers.push(tokio::spawn(tls.keep(finishing.clone())));
         Ok(Core {
+            read: tokio::sync::Mutex::new(self.plan.source.as_ref().map(Read::of)),
             dir: self.plan.source.map(|source| source.dir),
             data: self.plan.data,
             root: self.issuer.system_root(),
@@ -155,6 +157,8 @@ impl Doors {
 /// Control, serving.
 pub struct Core {
     pub(super) dir: Option<PathBuf>,
+    /// The files of it as they were last read.
+    read: tokio::sync::Mutex<Option<Read>>,
     pub(super) data: PathBuf,
     /// DER of the system root.
     pub(super) root: Vec<u8>,
@@ -186,16 +190,30 @@ impl Core {
         &self.data
     }
 
-    /// Reads the trust directory that it was started with again, and publishes what it holds. What came of it is in the
-    /// log. `false` where it was started without one.
+    /// Reads the trust directory that it was started with again, and publishes what it holds where that has changed since
+    /// it was read last: who asks for a reload does not ask to undo what others published meanwhile. What came of it is in
+    /// the log. `false` where it was started without one.
     pub async fn reread(&self) -> bool {
         let Some(dir) = self.dir.clone() else { return false };
-        match publish(dir, self.admin()).await {
-            Ok(Published::Current { publication, .. }) => {
+        let mut read = self.read.lock().await;
+        let shown = dir.display().to_string();
+        match publish(dir, self.admin(), &mut read).await {
+            Ok(None) => {
+                let current = self.revision.load().id().to_string();
+                if read.as_ref().is_some_and(|read| read.revision != current) {
+                    let revision = crate::publish::short(&current);
+                    tracing::warn!(
+                        revision,
+                        "`{shown}` has not changed since it was read; what was published since goes on. To make it current: \
+                         countersign publish {shown}"
+                    );
+                }
+            }
+            Ok(Some(Published::Current { publication, .. })) => {
                 let revision = crate::publish::short(&publication.revision);
                 tracing::info!(revision, publication = publication.number, "read the trust directory again");
             }
-            Ok(Published::Proposed { proposal }) => {
+            Ok(Some(Published::Proposed { proposal })) => {
                 let revision = crate::publish::short(&proposal.revision);
                 tracing::warn!(
                     revision,
@@ -222,15 +240,42 @@ impl Core {
     }
 }
 
-async fn publish(dir: PathBuf, admin: Arc<dyn Admin>) -> Result<Published, Failed> {
+/// A trust directory as it was read, and what it was the revision of.
+struct Read {
+    files: BTreeMap<String, String>,
+    revision: String,
+}
+
+impl Read {
+    fn of(source: &current::Source) -> Self {
+        Self { files: source.sources.clone(), revision: source.revision.id().to_string() }
+    }
+}
+
+/// Publishes a directory. `None` where it is as it was read last.
+async fn publish(dir: PathBuf, admin: Arc<dyn Admin>, read: &mut Option<Read>) -> Result<Option<Published>, Failed> {
+    let last = read.as_ref().map(|read| read.files.clone());
     let publish = move || {
         let shown = dir.display();
         let files = control::texts(&dir).map_err(|error| Failed::new(format!("`{shown}` cannot be read: {error}")))?;
+        if last.is_some_and(|last| last == files) {
+            return Ok(None);
+        }
         let request = Publish { files, why: "SIGHUP".to_owned(), after: None };
-        admin.publish("local", &request).map_err(|failure| Failed::new(failure.message).hint(failure.hint))
+        let published = admin.publish("local", &request);
+        let published = published.map_err(|failure| Failed::new(failure.message).hint(failure.hint))?;
+        Ok(Some((published, request.files)))
     };
     let published = tokio::task::spawn_blocking(publish).await;
-    published.unwrap_or_else(|_| Err(Failed::new("reading the trust directory failed")))
+    let published = published.unwrap_or_else(|_| Err(Failed::new("reading the trust directory failed")))?;
+    Ok(published.map(|(published, files)| {
+        let revision = match &published {
+            Published::Current { publication, .. } => publication.revision.clone(),
+            Published::Proposed { proposal } => proposal.revision.clone(),
+        };
+        *read = Some(Read { files, revision });
+        published
+    }))
 }
 
 fn open_issuer(

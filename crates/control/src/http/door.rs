@@ -44,6 +44,13 @@ impl Door {
             Self::Nobody => Err(Stranger::without_certificate()),
         }
     }
+
+    /// Whether what was let in may go on looking.
+    pub(super) fn may_view(&self, control: &Control) -> bool {
+        self.operator(control).is_ok_and(|operator| {
+            control.parts.revision.load().policies().may(&operator, Act::View).reason.is_none()
+        })
+    }
 }
 
 /// The operator who asks. Made here only, so that no handler runs for anybody else.

@@ -1,6 +1,10 @@
 //! How questions are read and answered.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use api::admin::{Admin, DEFAULT_LIMIT, DecisionQuery, Decisions, Entry, Failure, FailureCode};
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -15,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use types::limits;
 
 use super::answer::{answer, aside, refuse, unread, unreadable};
-use super::door::Operator;
+use super::door::{Door, Operator};
 use super::{Service, asked};
 use crate::service::Control;
 
@@ -152,14 +156,19 @@ pub(super) fn decisions() -> MethodRouter<Service> {
     get(listed)
 }
 
-async fn listed(State(service): State<Service>, query: Result<Query<DecisionQuery>, QueryRejection>) -> Response {
+async fn listed(
+    Extension(door): Extension<Door>,
+    State(service): State<Service>,
+    query: Result<Query<DecisionQuery>, QueryRejection>,
+) -> Response {
     let query = match query {
         Ok(Query(query)) => query,
         Err(rejection) => return refuse(&unreadable(&rejection)),
     };
+    let control = Arc::clone(&service.control);
     match aside(service.control, move |control| control.decisions(&query)).await {
         Ok(entries) => {
-            let entries = until_finished(entries, service.finishing);
+            let entries = while_allowed(entries, service.finishing, move || door.may_view(&control));
             let lines = ReceiverStream::new(entries).map(|entry| line(&entry));
             ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
         }
@@ -167,12 +176,25 @@ async fn listed(State(service): State<Service>, query: Result<Query<DecisionQuer
     }
 }
 
-/// The same entries, ended in order when the service ends.
-fn until_finished(mut entries: Decisions, finishing: watch::Receiver<bool>) -> Decisions {
+/// The same entries, ended in order when the service ends, or whoever reads them may not any more.
+fn while_allowed(
+    mut entries: Decisions,
+    finishing: watch::Receiver<bool>,
+    may: impl Fn() -> bool + Send + 'static,
+) -> Decisions {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
+        let mut again = tokio::time::interval(Duration::from_millis(limits::STREAM_CHECK_TIME.default));
         let forward = async {
-            while let Some(entry) = entries.recv().await {
+            loop {
+                let entry = tokio::select! {
+                    entry = entries.recv() => entry,
+                    _ = again.tick() => {
+                        if may() { continue }
+                        return;
+                    }
+                };
+                let Some(entry) = entry.filter(|_| may()) else { return };
                 if sender.send(entry).await.is_err() {
                     return;
                 }

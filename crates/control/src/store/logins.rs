@@ -87,6 +87,34 @@ impl Store {
         })
     }
 
+    /// Ends the sessions and links of all operators but these: who is gone does not come back with an old one.
+    ///
+    /// # Errors
+    /// When the store does not take it.
+    pub fn end_sessions_of_others(&self, stay: &[&str]) -> Result<(), StoreError> {
+        self.end_logins("NOT IN", stay)
+    }
+
+    /// Ends the sessions and links of one operator.
+    ///
+    /// # Errors
+    /// When the store does not take it.
+    pub fn end_sessions_of(&self, operator: &str) -> Result<(), StoreError> {
+        self.end_logins("IN", &[operator])
+    }
+
+    fn end_logins(&self, relation: &str, operators: &[&str]) -> Result<(), StoreError> {
+        let list = serde_json::Value::from(operators).to_string();
+        self.write(|transaction| {
+            for table in ["sessions", "links"] {
+                let sql =
+                    format!("DELETE FROM {table} WHERE operator {relation} (SELECT value FROM json_each(?1))");
+                transaction.execute(&sql, [&list])?;
+            }
+            Ok(())
+        })
+    }
+
     /// Ends a session.
     ///
     /// # Errors

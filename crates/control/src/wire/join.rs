@@ -45,16 +45,18 @@ impl Control {
             self.parts.ledger.administration(&joining(&subject, by, from))
         };
         let again = || "make another with `countersign join-token`".to_owned();
-        match self.parts.store.join(hash, &key, &request.name, now, record) {
+        let turn = self.hub.peers.turn();
+        let join = self.parts.store.join(hash, &key, &request.name, now, record);
+        if let Ok(Join::Joined { joined, .. } | Join::Again(joined)) = &join {
+            self.hub.peers.add(joined.clone());
+        }
+        drop(turn);
+        match join {
             Ok(Join::Joined { joined, by }) => {
                 tracing::info!(peer = %title(joined.place.role, &joined.place.name), by, from, "a peer joined");
-                self.hub.peers.add(joined.clone());
                 self.identity_for(&joined.place, &request.csr)
             }
-            Ok(Join::Again(joined)) => {
-                self.hub.peers.add(joined.clone());
-                self.identity_for(&joined.place, &request.csr)
-            }
+            Ok(Join::Again(joined)) => self.identity_for(&joined.place, &request.csr),
             Ok(Join::Unknown) => refused("", format!("this join token is not known here: {}", again())),
             Ok(Join::Over(place, until)) => {
                 refused(&subject(&place), format!("this join token was good until {until}: {}", again()))
@@ -106,8 +108,8 @@ impl Control {
         let refused = |why: String| (called.clone(), why);
         let seen = self.hub.peers.get(&name).filter(|seen| !seen.in_process());
         let seen = seen.ok_or_else(|| refused("it was retired: it needs a new join token".to_owned()))?;
-        // its validity counts differently here: revocation and the key as always
-        if let Some(why) = self.untrusted(&seen, Some(&peer), now.min(peer.not_after())) {
+        // its end counts differently here: revocation, as it is now, and the key as always
+        if let Some(why) = self.distrusted(&seen, Some(&peer), now) {
             return Err(refused(why));
         }
         let within = self.rejoin_within(&seen.place);

@@ -9,9 +9,13 @@ use types::{Timestamp, limits};
 use crate::acts::bounded;
 use crate::ledger::Ledger;
 
-/// Refusals of the present second: those recorded, and those only counted since.
+/// Refusals of the present second: those recorded, and those only counted since. Strangers have a share of their own, so
+/// that nobody without an identity hides what one with an identity tries.
 #[derive(Default)]
-pub(crate) struct Refusals(Mutex<Counted>);
+pub(crate) struct Refusals {
+    strangers: Mutex<Counted>,
+    named: Mutex<Counted>,
+}
 
 #[derive(Default)]
 struct Counted {
@@ -21,12 +25,13 @@ struct Counted {
 }
 
 impl Refusals {
-    /// Records a refusal. It stands whether or not it could be recorded.
+    /// Records a refusal and logs it. It stands whether or not it could be recorded. `subject` is empty for a stranger.
     pub fn record(&self, ledger: &Ledger, now: Timestamp, act: &str, subject: &str, why: &str) {
-        let Some(skipped) = self.admit(now) else { return };
+        let Some(skipped) = self.admit(now, subject) else { return };
         let more =
             if skipped == 0 { String::new() } else { format!("; {skipped} refusals before it were only counted") };
         let note = bounded(&format!("{why}{more}"), &limits::NOTE_BYTES);
+        tracing::warn!(act, subject, why = note, "somebody was refused on the wire");
         let facts = Administration {
             act,
             outcome: Outcome::Deny,
@@ -43,8 +48,9 @@ impl Refusals {
     }
 
     /// Whether this one gets a record of its own, with the number of those that did not.
-    fn admit(&self, now: Timestamp) -> Option<u64> {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn admit(&self, now: Timestamp, subject: &str) -> Option<u64> {
+        let share = if subject.is_empty() { &self.strangers } else { &self.named };
+        let mut counted = share.lock().unwrap_or_else(PoisonError::into_inner);
         if counted.second != now.seconds() {
             counted.second = now.seconds();
             counted.recorded = 0;
@@ -55,5 +61,20 @@ impl Refusals {
         }
         counted.recorded = counted.recorded.saturating_add(1);
         Some(std::mem::take(&mut counted.skipped))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_do_not_hide_what_a_peer_tries() {
+        let (refusals, now) = (Refusals::default(), Timestamp::from_seconds(100));
+        let admitted = (0..100).filter(|_| refusals.admit(now, "").is_some()).count();
+        assert_eq!(admitted, limits::ISSUANCE_REFUSALS.default_usize());
+        assert_eq!(refusals.admit(now, "proxy/edge"), Some(0));
+        let later = Timestamp::from_seconds(101);
+        assert_eq!(refusals.admit(later, ""), Some(100 - limits::ISSUANCE_REFUSALS.default), "the others were counted");
     }
 }

@@ -11,8 +11,8 @@ use api::wire::{
     MintWorkloadRequest, Received, RejoinRequest, RenewRequest, Report, Shipped, Update,
 };
 use tokio::sync::{mpsc, watch};
-use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 use types::{Label, Selectors, SpiffeId, limits};
 
@@ -115,7 +115,11 @@ impl Wire for Service {
     async fn ship(&self, request: Request<Streaming<Shipped>>) -> Result<Response<Self::ShipStream>, Status> {
         let caller = self.control.caller(request.extensions(), "ship")?;
         let proxy = caller.must_be(Role::Proxy)?;
-        crate::intake::receive(&self.control, proxy, request.into_inner()).map(Response::new)
+        let (_, extensions, shipped) = request.into_parts();
+        let control = Arc::clone(&self.control);
+        // who is retired or revoked meanwhile ships no more
+        let shipped = shipped.map(move |message| control.caller(&extensions, "ship").and(message));
+        crate::intake::receive(&self.control, proxy, shipped).map(Response::new)
     }
 }
 

@@ -77,9 +77,8 @@ impl Control {
         }
     }
 
-    /// Records a refusal on the wire.
+    /// Records and logs a refusal on the wire.
     pub(crate) fn refuse(&self, act: &str, subject: &str, why: &str) {
-        tracing::warn!(act, subject, why, "somebody was refused on the wire");
         self.hub.refusals.record(&self.parts.ledger, self.parts.clock.now(), act, subject, why);
     }
 
@@ -102,19 +101,27 @@ impl Control {
 
     /// Why a peer that joined may not ask at a moment, or not any more; `None` where it may.
     pub(crate) fn untrusted(&self, seen: &Seen, peer: Option<&VerifiedPeer>, now: Timestamp) -> Option<String> {
+        self.distrusted(seen, peer, now).or_else(|| {
+            let ended = peer.filter(|peer| now > peer.not_after())?;
+            Some(format!("its certificate ended on {}", ended.not_after()))
+        })
+    }
+
+    /// As [`Self::untrusted`], where the end of its certificate does not count.
+    pub(crate) fn distrusted(&self, seen: &Seen, peer: Option<&VerifiedPeer>, now: Timestamp) -> Option<String> {
         let signals = self.parts.signals.load();
         let id = system::peer(&self.organisation(), seen.place.role, &seen.place.name)?;
         if let Some(revocation) = signals.revoked_id(&id, now) {
+            return Some(format!("it is revoked: {}", revocation.reason));
+        }
+        if let Some(revocation) = seen.key.as_ref().and_then(|key| signals.revoked_key(key, now)) {
             return Some(format!("it is revoked: {}", revocation.reason));
         }
         let peer = peer?;
         if seen.key.as_ref() != Some(peer.key_sha256()) {
             return Some("its key is not that of the peer that joined under this name".to_owned());
         }
-        if let Err(revocation) = signals.clear(peer, now) {
-            return Some(format!("it is revoked: {}", revocation.reason));
-        }
-        (now > peer.not_after()).then(|| format!("its certificate ended on {}", peer.not_after()))
+        signals.clear(peer, now).err().map(|revocation| format!("it is revoked: {}", revocation.reason))
     }
 
     /// Ends the connections of those that were revoked. What is said of single certificates each connection sees itself.

@@ -104,3 +104,21 @@ async fn numbers_at_the_edge_are_answered() {
     let revoke = format!(r#"{{"subject":"shop/storefront","reason":"x","seconds":{most}}}"#);
     assert_ne!(send(&world, &user(OWNER), request("POST", "/v1/revocations", &revoke)).await.status, 503);
 }
+
+#[tokio::test]
+async fn whose_trust_is_taken_away_does_not_go_on_following() {
+    let world = World::owned();
+    let finishing = watch::Sender::new(false);
+    let service = Service { control: Arc::clone(&world.control), finishing: finishing.subscribe() };
+    let routes = table::router(service).layer(Extension(operator(&world, "vera")));
+    let following = request("GET", "/v1/decisions?follow=true", "");
+    let response = TowerToHyperService::new(routes).call(following).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut reading = tokio::spawn(axum::body::to_bytes(response.into_body(), usize::MAX));
+    let early = tokio::time::timeout(std::time::Duration::from_millis(1_500), &mut reading).await;
+    assert!(early.is_err(), "she may follow");
+    let revoke = api::admin::Revoke { subject: "operator:vera".into(), reason: "left".into(), seconds: None };
+    world.admin().revoke("local", &revoke).unwrap();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(5), reading).await;
+    assert!(ended.is_ok(), "it goes on");
+}

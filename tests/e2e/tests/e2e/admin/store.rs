@@ -213,7 +213,7 @@ fn publish_on(site: &Site, bodies: &[String], stop: &AtomicBool) -> Option<Strin
             return last;
         }
         match site.ask_admin("POST", "/v1/publications", body) {
-            Some((200, told)) => last = told["revision"].as_str().map(str::to_owned),
+            Some((200, told)) => last = told["publication"]["revision"].as_str().map(str::to_owned),
             Some((status, told)) => panic!("{status}: {told:#}"),
             None => return last,
         }
