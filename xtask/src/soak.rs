@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::Outcome;
 use crate::workspace::root;
 
-/// About as many seconds for the first of them, and half an hour for all.
+/// About as many seconds for the first of them, and an hour for all.
 pub const DEFAULT_ROUNDS: u32 = 200;
 
 /// A test that takes more rounds when it is told to.
@@ -25,6 +25,8 @@ const SOAKS: &[Soak] = &[
     Soak { test: "admin::store::a_kill_", variable: "COUNTERSIGN_STORE_ROUNDS", each: 2 },
     Soak { test: "publish::a_hundred_", variable: "COUNTERSIGN_PUBLISH_ROUNDS", each: 10 },
     Soak { test: "revoke::a_revoked_caller_", variable: "COUNTERSIGN_REVOKE_ROUNDS", each: 1 },
+    Soak { test: "roles::parted::control_killed_", variable: "COUNTERSIGN_CONTROL_ROUNDS", each: 1 },
+    Soak { test: "roles::parted::a_proxy_killed_", variable: "COUNTERSIGN_PROXY_ROUNDS", each: 1 },
     Soak { test: "streams::", variable: "COUNTERSIGN_STREAMS", each: 90 },
 ];
 

@@ -9,7 +9,7 @@ use types::{Clock, Timestamp};
 use crate::admin_client::AdminClient;
 use crate::args;
 use crate::env::Env;
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failed, Outcome};
 use crate::publish::{short, show_current};
 use crate::tasks;
 use crate::term::time::Times;
@@ -24,12 +24,15 @@ const SHOWN: usize = 6;
 /// When nothing runs.
 pub fn run(args: &args::Asking, env: &Env) -> Outcome {
     let client = AdminClient::to(env, &args.target)?;
-    let proposals = tasks::block_on(client.proposals())??;
+    let (proposals, running) = tasks::block_on(async {
+        let proposals = client.proposals().await?;
+        Ok::<_, Failed>((proposals, client.status().await?.revision))
+    })??;
     let mut out = io::stdout().lock();
     if args.json {
         json::lines(&mut out, &proposals)?;
     } else {
-        list(&mut out, Palette::stdout(env), &Times::local(), SystemClock.now(), &proposals)?;
+        list(&mut out, Palette::stdout(env), &Times::local(), SystemClock.now(), &proposals, &running)?;
     }
     Ok(Exit::Yes)
 }
@@ -76,6 +79,7 @@ fn list(
     times: &Times,
     now: Timestamp,
     proposals: &[Proposal],
+    running: &str,
 ) -> io::Result<()> {
     if proposals.is_empty() {
         return writeln!(out, "nothing waits for approval; `countersign publish DIR` proposes where owners have a say");
@@ -94,9 +98,20 @@ fn list(
             harmless(&one.operator),
             harmless(&why)
         )?;
-        show_body(out, palette, one)?;
+        if one.base == running {
+            show_body(out, palette, one)?;
+        } else {
+            show_over(out, palette, one)?;
+        }
     }
     Ok(())
+}
+
+/// One that nobody can approve any more.
+fn show_over(out: &mut impl Write, palette: Palette, proposal: &Proposal) -> io::Result<()> {
+    let over = palette.paint(Tone::Caution, "over");
+    writeln!(out, "     {over}: it was made while revision {} ran; publish the files again", short(&proposal.base))?;
+    writeln!(out, "     countersign withdraw {}", proposal.number)
 }
 
 /// What became of files that have to wait: what they change, who has to say yes, and the commands for it.
@@ -211,7 +226,8 @@ mod tests {
     #[test]
     fn what_waits_is_listed_with_when_who_and_why() {
         let now = Timestamp::from_seconds(1_795_425_300);
-        let list = |some: &[Proposal]| told(|out| list(out, Palette::plain(), &Times::utc(), now, some));
+        let list =
+            |some: &[Proposal]| told(|out| list(out, Palette::plain(), &Times::utc(), now, some, &"2f9c21e".repeat(9)));
         let mut back = proposal(PublicationKind::Rollback);
         back.needs = vec![need("domains/hr", &["operator:alice", "operator:bob"], &["domains/hr/domain.yaml"], "")];
         back.changes = (1..=8).map(|number| format!("change {number}")).collect();
@@ -231,6 +247,10 @@ mod tests {
              countersign approve 3 3f9c21e
              countersign withdraw 3
         ");
+        let over = Proposal { base: "0a".repeat(32), ..proposal(PublicationKind::Publish) };
+        let told = list(&[over]);
+        assert!(told.contains("over: it was made while revision 0a0a0a0 ran; publish the files again"), "{told}");
+        assert!(told.contains("countersign withdraw 3") && !told.contains("countersign approve"), "{told}");
         assert!(list(&[]).starts_with("nothing waits for approval"));
     }
 }

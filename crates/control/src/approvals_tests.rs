@@ -108,7 +108,8 @@ fn the_last_approval_makes_it_current_on_the_same_way() {
     let acts = world.acts();
     let [.., first, second, third] = acts.as_slice() else { panic!("{acts:?}") };
     assert!(
-        first.starts_with("approve allow") && first.contains("by alice: looked at | proposal 1 still needs organisation "),
+        first.starts_with("approve allow")
+            && first.contains("by alice: looked at | proposal 1 still needs organisation "),
         "{first}"
     );
     assert!(second.contains("by sally: looked at | proposal 1 has every approval: publication 2"), "{second}");

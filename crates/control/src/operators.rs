@@ -93,7 +93,7 @@ impl Control {
         let named = Label::parse(operator).ok().filter(|name| model.operators.contains_key(name));
         let Some(id) = named.and_then(|name| operator_id(&model.organisation, &name)) else {
             let hint = "the key `operators` of countersign.yaml names the operators there are";
-            return Err(Stranger::new(operator, format!("there is no operator `{operator}` any more"), hint));
+            return Err(Stranger::new(operator, format!("there is no operator `{operator}`"), hint));
         };
         match self.parts.signals.load().revoked_id(&id, self.parts.clock.now()) {
             Some(_) => Err(revoked(operator)),
@@ -242,7 +242,8 @@ fn life(seconds: Option<u64>) -> Result<u64, Failure> {
         None => Ok(limits::OPERATOR_CERTIFICATE_TIME.default / 1_000),
         Some(seconds) if (FEWEST_SECONDS..=most).contains(&seconds) => Ok(seconds),
         Some(_) => {
-            let message = format!("an operator's certificate is good for {FEWEST_SECONDS} to {most} seconds");
+            let (minutes, hours) = (FEWEST_SECONDS / 60, most / 3_600);
+            let message = format!("an operator's certificate is good for {minutes} minute to {hours} hours");
             Err(Failure::new(FailureCode::BadRequest, message, "ask for a new one when it is over"))
         }
     }

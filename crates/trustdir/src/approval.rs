@@ -104,7 +104,8 @@ fn somebody_can(candidate: &Revision, act: Act<'_>) -> Result<(), NoWayBack> {
     let above = candidate.owners_of(&Folder::Organisation);
     let approvable = |doer: &Owner, folder: &Folder| {
         let mut owners = candidate.owners_of(folder).iter().chain(above).peekable();
-        owners.peek().is_none() || owners.any(|owner| heard.contains(owner) && (owner == doer || may(owner, Act::Approve)))
+        owners.peek().is_none()
+            || owners.any(|owner| heard.contains(owner) && (owner == doer || may(owner, Act::Approve)))
     };
     let folders =
         || core::iter::once(Folder::Organisation).chain(candidate.domains().keys().cloned().map(Folder::Domain));

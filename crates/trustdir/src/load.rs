@@ -151,6 +151,9 @@ fn check_owners(
     }
     for (file, raw) in domains.values().flatten() {
         operator::check_may_approve(&raw.owners, policies, file);
+        if organisation.owners.is_empty() {
+            operator::warn_of_no_organisation(&raw.owners, file);
+        }
     }
 }
 

@@ -167,6 +167,15 @@ pub(crate) fn check_may_approve(owners: &[Spanned<Owner>], policies: &Policies, 
     }
 }
 
+/// Says that the owners of a domain keep nobody out while nobody owns who the operators are.
+pub(crate) fn warn_of_no_organisation(owners: &[Spanned<Owner>], file: &File<'_>) {
+    let named = owners.iter().find(|owner| matches!(owner.value, Owner::Operator(_)));
+    let Some(Spanned { value, span }) = named else { return };
+    let message = format!("whoever may publish can become `{value}`: the organisation has no owners");
+    let hint = "name `owners` in countersign.yaml, who approve changes of `operators` and admin.cedar".to_owned();
+    file.warn("owners.organisation", span, message, Some(hint));
+}
+
 /// The operators by user id.
 pub(crate) fn by_uid(operators: &BTreeMap<Label, Operator>) -> BTreeMap<u32, Label> {
     operators.iter().filter_map(|(name, operator)| Some((operator.uid?, name.clone()))).collect()

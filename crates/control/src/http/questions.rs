@@ -180,7 +180,7 @@ async fn listed(
 fn while_allowed(
     mut entries: Decisions,
     finishing: watch::Receiver<bool>,
-    may: impl Fn() -> bool + Send + 'static,
+    may: impl Fn() -> bool + Send + Sync + 'static,
 ) -> Decisions {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {

@@ -107,8 +107,7 @@ impl Store {
         let list = serde_json::Value::from(operators).to_string();
         self.write(|transaction| {
             for table in ["sessions", "links"] {
-                let sql =
-                    format!("DELETE FROM {table} WHERE operator {relation} (SELECT value FROM json_each(?1))");
+                let sql = format!("DELETE FROM {table} WHERE operator {relation} (SELECT value FROM json_each(?1))");
                 transaction.execute(&sql, [&list])?;
             }
             Ok(())

@@ -415,11 +415,14 @@ fn somebody_must_be_able_to_go_back() {
 fn owners_who_could_not_ask_are_no_way_back() {
     let mut files = wide();
     let with = |uid: &str| {
-        format!("organisation: acme.internal\noperators: {{ alice: {{ {uid}roles: [owner] }} }}\nowners: ['operator:alice']\n")
+        format!(
+            "organisation: acme.internal\noperators: {{ alice: {{ {uid}roles: [owner] }} }}\nowners: ['operator:alice']\n"
+        )
     };
     files.insert(ORG, with(""));
     assert_eq!(leaves_a_way_back(&revision(&files)), Ok(()), "local makes her a certificate");
-    let nobody = "@id(\"none\")\n@reason(\"No certificates.\")\nforbid (principal, action == Action::\"certify\", resource);\n";
+    let nobody =
+        "@id(\"none\")\n@reason(\"No certificates.\")\nforbid (principal, action == Action::\"certify\", resource);\n";
     files.insert("admin.cedar", nobody);
     let no = leaves_a_way_back(&revision(&files)).expect_err("she has no way in");
     assert_eq!(

@@ -172,6 +172,13 @@ const SLIPS: &[Slip] = &[
         ],
     ),
     (
+        "operators: { carol: { roles: [owner] } }",
+        "owners: ['operator:local', 'operator:carol']",
+        &[
+            "owners.organisation ['operator:carol'] whoever may publish can become `operator:carol`: the organisation has no owners | name `owners` in countersign.yaml, who approve changes of `operators` and admin.cedar",
+        ],
+    ),
+    (
         "nodes: { vm: {}, k8s: { join: { k8s: { cluster: prod } } }, pool: { join: token, rejoin_within: soon } }",
         "",
         &[

@@ -378,7 +378,7 @@ fn what_cannot_be_revoked_is_told_why() {
         ("nowhere/caller", 2, &["there is no workload `nowhere/caller`"]),
         ("spiffe://alpha.e2e.internal/nobody", 2, &["there is no workload `alpha/nobody`"]),
         ("operator:local", 1, &["`operator:local` may not be revoked", "hint: "]),
-        ("operator:someone", 1, &["may not be revoked"]),
+        ("operator:someone", 2, &["nobody is called", "countersign fleet"]),
         ("spiffe://system.e2e.internal/control/one", 1, &["may not be revoked"]),
         ("spiffe://alpha.e2e.internal", 2, &["names a trust domain", "hint: "]),
         ("spiffe://alpha.e2e.internal/a/../b", 2, &["is not a SPIFFE ID"]),

@@ -233,7 +233,7 @@ async fn the_examples_are_understood() {
     let examples: Vec<&str> = text.lines().filter(|line| line.starts_with("curl ")).collect();
     assert!(examples.len() >= 5, "{examples:?}");
     for line in examples {
-        let url = line.split_whitespace().last().unwrap();
+        let url = line.split_whitespace().last().unwrap().trim_matches('\'');
         let (_, path) = url.split_once("/v1/").unwrap_or_else(|| panic!("{line}"));
         let body = line.split_once("-d '").map(|(_, rest)| rest.split('\'').next().unwrap());
         assert_eq!(body.is_some(), line.contains("-H 'Content-Type: application/json'"), "{line}");
