@@ -47,9 +47,8 @@ impl Door {
 
     /// Whether what was let in may go on looking.
     pub(super) fn may_view(&self, control: &Control) -> bool {
-        self.operator(control).is_ok_and(|operator| {
-            control.parts.revision.load().policies().may(&operator, Act::View).reason.is_none()
-        })
+        self.operator(control)
+            .is_ok_and(|operator| control.parts.revision.load().policies().may(&operator, Act::View).reason.is_none())
     }
 }
 
