@@ -355,6 +355,7 @@ async fn joining_and_retiring_are_one_after_the_other() {
         let turn = control.hub.peers.turn();
         let joins = scope.spawn(|| control.join(&request, "again").is_ok());
         let retires = scope.spawn(|| control.retire_peer("local", &retire).is_ok());
+        // tidy: time in which a fault would show; that nothing happens has no condition to wait on
         std::thread::sleep(std::time::Duration::from_millis(300));
         // otherwise one that joins again between the store and the memory of a retirement stays in the memory
         assert!(!joins.is_finished() && !retires.is_finished(), "they wait for their turn");
