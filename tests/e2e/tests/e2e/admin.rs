@@ -263,6 +263,17 @@ fn a_rollback_to_what_is_unknown_or_ambiguous_is_refused() {
 }
 
 #[test]
+fn a_hang_up_takes_nothing_back_that_others_published_since() {
+    let upstream = Upstream::start(echo);
+    let mut site = Site::up(&upstream);
+    site.publish(&another(&site, "second"), "somebody else's");
+    let runs = Before { revision: site.revision(), publications: publications(&site) };
+    site.process().hang_up();
+    wait_until("it to say so", || site.process().stderr().contains("has not changed since it was read"));
+    assert_eq!((site.revision(), publications(&site)), (runs.revision, runs.publications));
+}
+
+#[test]
 fn a_hang_up_reads_the_directory_again() {
     let upstream = Upstream::start(echo);
     let mut site = Site::up(&upstream);

@@ -11,6 +11,7 @@ use crate::{API, CALLER, setting};
 
 mod disk;
 mod namespaces;
+mod nodes;
 mod parted;
 mod restored;
 mod stolen;
@@ -50,6 +51,23 @@ fn until_all_are_known(fleet: &Fleet, calls: &[Call]) {
     let listed = fleet.json(&["decisions", "--json", "--since", "1h"]);
     let ids: Vec<&str> = listed.iter().filter_map(|entry| entry["id"].as_str()).collect();
     assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len(), "a decision is listed twice");
+}
+
+/// Places the caller on a node group, and lets the tests' own program be it.
+fn placed(dir: &std::path::Path) {
+    let program = countersign_e2e::workload().display().to_string();
+    edit(dir, "domains/alpha/domain.yaml", "$DATA/bin/e2e-workload", &program);
+    edit(dir, "domains/alpha/domain.yaml", "  caller: { attest", "  caller: { runs_on: [pool-b], attest");
+    let nodes = "timezone: UTC\nnodes: { pool-a: { join: token }, pool-b: { join: token } }";
+    edit(dir, "countersign.yaml", "timezone: UTC", nodes);
+}
+
+/// Whether a workload gets an identity from the agent of a node.
+fn fetches(fleet: &Fleet, node: &str) -> bool {
+    let socket = fleet.data(node).join("workload.sock");
+    let mut workload = std::process::Command::new(countersign_e2e::workload());
+    workload.arg("1").arg(fleet.root()).env("SPIFFE_ENDPOINT_SOCKET", format!("unix:{}", socket.display()));
+    workload.output().unwrap().status.success()
 }
 
 fn good(told: &[Told]) -> usize {

@@ -8,12 +8,18 @@ const ROUNDS: u32 = 5;
 #[test]
 fn control_killed_and_restarted_in_a_loop_costs_no_call_and_no_record() {
     let upstream = Upstream::start(echo);
-    let (mut fleet, identity) = one_proxy(&upstream);
+    let mut fleet = Fleet::start_with(&upstream, placed);
+    fleet.join_proxy("edge-1");
+    fleet.invite_agent("node-b", "pool-b");
+    fleet.start_peer("agent", "node-b");
+    let identity = fleet.identity(CALLER);
     let running = load(&fleet, "edge-1", &identity);
     running.until_all(&["h1", "h2"], 200);
+    wait_until("an identity", || fetches(&fleet, "node-b"));
     for round in 0..setting("COUNTERSIGN_CONTROL_ROUNDS", ROUNDS) {
         fleet.kill_control();
         running.until_all(&["h1", "h2"], 200);
+        assert!(fetches(&fleet, "node-b"), "the agent goes on with what it holds");
         fleet.start_control();
         fleet.until_current("edge-1");
         let revoked = fleet.done(["revoke", "alpha/other", "--reason", &format!("round {round}")]);

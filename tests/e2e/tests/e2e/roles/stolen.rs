@@ -94,36 +94,3 @@ fn state_that_somebody_changed_is_not_used() {
     fleet.until_current("edge-1");
     assert_eq!(fleet.ask("edge-1", &identity, API, "/items/1"), (200, String::new()));
 }
-
-#[test]
-fn an_agent_of_one_pool_gets_nothing_of_another_and_that_is_on_record() {
-    let upstream = Upstream::start(echo);
-    let mut fleet = Fleet::start_with(&upstream, |dir| {
-        let program = countersign_e2e::workload().display().to_string();
-        edit(dir, "domains/alpha/domain.yaml", "$DATA/bin/e2e-workload", &program);
-        edit(dir, "domains/alpha/domain.yaml", "  caller: { attest", "  caller: { runs_on: [pool-b], attest");
-        edit(
-            dir,
-            "countersign.yaml",
-            "timezone: UTC",
-            "timezone: UTC\nnodes: { pool-a: { join: token }, pool-b: { join: token } }",
-        );
-    });
-    for (agent, pool) in [("node-a", "pool-a"), ("node-b", "pool-b")] {
-        fleet.invite_agent(agent, pool);
-        fleet.start_peer("agent", agent);
-    }
-    let fetch = |node: &str| {
-        let socket = fleet.data(node).join("workload.sock");
-        let mut command = std::process::Command::new(countersign_e2e::workload());
-        command
-            .arg("1")
-            .arg(fleet.root())
-            .env("SPIFFE_ENDPOINT_SOCKET", format!("unix:{}", socket.display()))
-            .output()
-            .unwrap()
-    };
-    let (refused, given) = (fetch("node-a"), fetch("node-b"));
-    assert!(!refused.status.success(), "{refused:?}");
-    assert!(given.status.success(), "{given:?}");
-}
