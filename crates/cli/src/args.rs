@@ -22,6 +22,10 @@ const TRY: &str = "\u{1b}[1mTry it\u{1b}[0m
 
 ";
 
+/// An address in a document would be taken for a link there.
+const SERVER_HELP: &str =
+    "Ask a control elsewhere, such as https://control.acme.internal:8441 [env: COUNTERSIGN_SERVER]";
+
 /// The commands in groups. A test holds them against the commands that exist.
 const COMMANDS: &str = "\u{1b}[1mA trust directory\u{1b}[0m
   init DIR             write a small one to start from
@@ -199,8 +203,8 @@ pub struct Target {
     /// The data directory of the running process [default: the one that runs; env: COUNTERSIGN_DATA]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Ask a control elsewhere, such as https://control.acme.internal:8441 [env: COUNTERSIGN_SERVER]
-    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    /// The address of a control elsewhere.
+    #[arg(long, value_name = "URL", conflicts_with = "data", help = SERVER_HELP)]
     pub server: Option<String>,
     /// Who asks there: a file of `operator certificate` [env: COUNTERSIGN_CREDENTIALS]
     #[arg(long, value_name = "FILE", conflicts_with = "data")]

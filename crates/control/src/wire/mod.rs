@@ -1,7 +1,7 @@
 //! Control's end of the wire: one service for all peers, far away or in this process.
 //!
-//! [`hub`] makes what peers are told, once for all; [`follow`] is one connection and [`sending`] what it sends next;
-//! [`who`] says who may ask; [`join`] makes peers; [`adopt`] takes over what peers know that a restored store lost.
+//! `hub` makes what peers are told, once for all; `follow` is one connection and `sending` what it sends next;
+//! `who` says who may ask; `join` makes peers; `adopt` takes over what peers know that a restored store lost.
 
 mod adopt;
 mod follow;
