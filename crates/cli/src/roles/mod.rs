@@ -23,4 +23,5 @@ mod system_tls;
 pub mod up;
 mod workloads;
 
+#[cfg(feature = "demo")]
 pub use signals::Signals;
