@@ -30,7 +30,7 @@ mod with_compiler {
     ];
 
     /// Messages that hold keys or tokens. `redact.rs` writes what they show of themselves.
-    const SECRET: &[&str] = &["X509SVID", "JWTSVID", "ValidateJWTSVIDRequest", "JoinRequest"];
+    const SECRET: &[&str] = &["X509SVID", "JWTSVID", "ValidateJWTSVIDRequest", "JoinRequest", "MintJwtResponse"];
 
     /// Generates, or compares what stands with what would be generated.
     pub fn run(check: bool) -> Result<Outcome> {

@@ -16,6 +16,7 @@ mod approval;
 mod change;
 mod counts;
 mod fleet;
+mod identity;
 mod operation;
 mod trust;
 
@@ -24,6 +25,9 @@ pub use approval::{Approve, Certified, Certify, Need, Proposal, Published, Withd
 pub use change::{Publication, PublicationKind, Publish, Rollback};
 pub use counts::{Answer, Count, CountQuery, Minute};
 pub use fleet::{JoinToken, MakeJoinToken, Peer, PeerLoad, PeerLog, Reach, Retire, Role};
+pub use identity::{
+    Budget, BudgetLine, Federated, Held, Keys, Registered, Rotate, Rotation, RotationAct, RotationPhase,
+};
 pub use operation::{Finding, Health, LoginLink, Session, Severity};
 pub use trust::{Restore, Revocation, Revoke};
 
@@ -54,11 +58,42 @@ pub trait Admin: Send + Sync {
     /// [`Failure`] when no decision or more than one has that name.
     fn explain(&self, name: &str) -> Result<Explanation, Failure>;
 
-    /// The roots of one domain.
+    /// The roots and JWT keys of one domain, or of a federated trust domain.
     ///
     /// # Errors
     /// [`Failure`] when there is no such domain.
     fn bundle(&self, domain: &str) -> Result<Bundle, Failure>;
+
+    /// Every registered workload with what is held of it, by SPIFFE ID.
+    ///
+    /// # Errors
+    /// [`Failure`] when nothing can be read.
+    fn identities(&self) -> Result<Vec<Registered>, Failure>;
+
+    /// If issuance stopped now: what fails when.
+    ///
+    /// # Errors
+    /// [`Failure`] when nothing can be read.
+    fn budget(&self) -> Result<Budget, Failure>;
+
+    /// The rotation of the keys of every domain: first the roots, then the JWT keys, by domain.
+    ///
+    /// # Errors
+    /// [`Failure`] when nothing can be read.
+    fn rotations(&self) -> Result<Vec<Rotation>, Failure>;
+
+    /// Begins, takes back or forces a rotation.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no such domain, the step cannot be taken from where it is, policy refuses, or the keys or
+    /// the record do not take it. What signed before goes on signing.
+    fn rotate(&self, operator: &str, request: &Rotate) -> Result<Rotation, Failure>;
+
+    /// The federated trust domains, by name.
+    ///
+    /// # Errors
+    /// [`Failure`] when nothing can be read.
+    fn federated(&self) -> Result<Vec<Federated>, Failure>;
 
     /// Whether an operator may see what control knows: asked before every question that changes nothing.
     ///
@@ -303,6 +338,8 @@ pub struct Bundle {
     pub trust_domain: String,
     /// The roots in PEM.
     pub roots: String,
+    /// The SPIFFE bundle document (a JWK Set): roots, JWT keys, sequence and refresh hint.
+    pub document: String,
 }
 
 /// `GET /v1/decisions`: which ones.

@@ -11,6 +11,10 @@ pub const FACT_CONTEXT: &[u8] = b"countersign fact 1\n";
 pub const LIST_CONTEXT: &[u8] = b"countersign list 1\n";
 /// Before what a peer signs to come back after its certificate expired.
 pub const REJOIN_CONTEXT: &[u8] = b"countersign rejoin 1\n";
+/// Before what the key of a certificate signs to be its predecessor's holder (docs/token-binding.md).
+pub const PREDECESSOR_CONTEXT: &[u8] = b"countersign predecessor 1\n";
+/// Before what an outgoing root signs about the one that follows.
+pub const SUCCESSION_CONTEXT: &[u8] = b"countersign succession 1\n";
 /// The path of the identity whose key signs facts, in the trust domain `system.<organisation>`.
 pub const PUBLISHER: &str = "/publisher";
 

@@ -2,12 +2,18 @@
 
 use core::fmt;
 
-use crate::wire::JoinRequest;
+use crate::wire::{JoinRequest, MintJwtResponse};
 use crate::workload::{Jwtsvid, ValidateJwtsvidRequest, X509svid};
 
 impl fmt::Debug for JoinRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinRequest").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for MintJwtResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MintJwtResponse").field("spiffe_id", &self.spiffe_id).finish_non_exhaustive()
     }
 }
 
@@ -40,6 +46,7 @@ mod tests {
         let jwt = Jwtsvid { svid: secret.clone(), ..Jwtsvid::default() };
         let check = ValidateJwtsvidRequest { svid: secret.clone(), ..ValidateJwtsvidRequest::default() };
         let join = JoinRequest { token: secret.clone(), ..JoinRequest::default() };
+        let minted = MintJwtResponse { token: secret.clone(), ..MintJwtResponse::default() };
         let response = crate::workload::X509svidResponse { svids: vec![x509.clone()], ..Default::default() };
         for text in [
             format!("{x509:?}"),
@@ -47,6 +54,7 @@ mod tests {
             format!("{check:?}"),
             format!("{response:?}"),
             format!("{join:?}"),
+            format!("{minted:?}"),
         ] {
             assert!(!text.contains(&secret) && !text.contains("104, 117"), "{text}");
         }

@@ -84,14 +84,14 @@ pub struct Fact {
     #[prost(uint64, tag = "5")]
     pub at: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Report {
-    #[prost(oneof = "report::Report", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "report::Report", tags = "1, 2, 3, 4, 5, 6")]
     pub report: ::core::option::Option<report::Report>,
 }
 /// Nested message and enum types in `Report`.
 pub mod report {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Report {
         #[prost(message, tag = "1")]
         Hello(super::Hello),
@@ -103,6 +103,8 @@ pub mod report {
         Pulse(super::Pulse),
         #[prost(message, tag = "5")]
         Offer(super::Offer),
+        #[prost(message, tag = "6")]
+        Holdings(super::Holdings),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -199,6 +201,29 @@ pub struct Load {
     /// The first end of a certificate that it serves with, in microseconds since 1970; 0 for none.
     #[prost(uint64, tag = "9")]
     pub certificates_end: u64,
+}
+/// The X.509-SVIDs of workloads that an agent has handed out and that are still good, whole; after each change, and not more
+/// than once a second. The outage budget is counted from them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Holdings {
+    #[prost(message, repeated, tag = "1")]
+    pub held: ::prost::alloc::vec::Vec<Holding>,
+    /// How many more there are than are listed.
+    #[prost(uint64, tag = "2")]
+    pub more: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Holding {
+    #[prost(string, tag = "1")]
+    pub spiffe_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub serial: ::prost::alloc::string::String,
+    /// Microseconds since 1970.
+    #[prost(uint64, tag = "3")]
+    pub not_after: u64,
+    /// Attempts to renew it that failed since the last that did not.
+    #[prost(uint32, tag = "4")]
+    pub failures: u32,
 }
 /// What the peer has is newer than what control sent: control was restored from an older copy. Control verifies it like
 /// anything else.
@@ -337,13 +362,44 @@ pub struct Bundles {
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub items: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BundleItem {
     #[prost(string, tag = "1")]
     pub trust_domain: ::prost::alloc::string::String,
     /// DER.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub roots: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(message, repeated, tag = "3")]
+    pub jwt_keys: ::prost::alloc::vec::Vec<JwtKey>,
+    /// It is somebody else's trust domain.
+    #[prost(bool, tag = "4")]
+    pub federated: bool,
+    /// For roots that were not always there: who vouches for them. A peer that holds roots of a domain takes another root only
+    /// with the signature of one that it holds.
+    #[prost(message, repeated, tag = "5")]
+    pub successions: ::prost::alloc::vec::Vec<Succession>,
+}
+/// A public key that signs JWT-SVIDs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JwtKey {
+    #[prost(string, tag = "1")]
+    pub kid: ::prost::alloc::string::String,
+    /// DER SubjectPublicKeyInfo.
+    #[prost(bytes = "vec", tag = "2")]
+    pub spki: ::prost::alloc::vec::Vec<u8>,
+}
+/// The outgoing root's key says which root follows.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Succession {
+    /// SHA-256 of the root that signs, DER.
+    #[prost(bytes = "vec", tag = "1")]
+    pub by: ::prost::alloc::vec::Vec<u8>,
+    /// SHA-256 of the root that follows, DER.
+    #[prost(bytes = "vec", tag = "2")]
+    pub root: ::prost::alloc::vec::Vec<u8>,
+    /// Over "countersign succession 1\n", the trust domain, a line feed and the 32 bytes of `root`.
+    #[prost(bytes = "vec", tag = "3")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
 }
 /// The workloads that may run on an agent's node, whole.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -359,9 +415,24 @@ pub struct Registration {
     pub spiffe_id: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "2")]
     pub rules: ::prost::alloc::vec::Vec<Rule>,
+    /// The kind of key to make: `p256` where empty.
+    #[prost(string, tag = "3")]
+    pub key: ::prost::alloc::string::String,
 }
+/// Every attestor that is named must agree.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Rule {
+    #[prost(message, optional, tag = "1")]
+    pub unix: ::core::option::Option<UnixRule>,
+    #[prost(message, optional, tag = "2")]
+    pub systemd: ::core::option::Option<SystemdRule>,
+    #[prost(message, optional, tag = "3")]
+    pub cgroup: ::core::option::Option<CgroupRule>,
+    #[prost(message, optional, tag = "4")]
+    pub k8s: ::core::option::Option<K8sRule>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnixRule {
     #[prost(uint32, optional, tag = "1")]
     pub uid: ::core::option::Option<u32>,
     #[prost(uint32, optional, tag = "2")]
@@ -374,6 +445,32 @@ pub struct Rule {
     /// 32 bytes; empty for none.
     #[prost(bytes = "vec", tag = "5")]
     pub sha256: ::prost::alloc::vec::Vec<u8>,
+    /// All of them, as own or supplementary groups.
+    #[prost(uint32, repeated, tag = "6")]
+    pub groups: ::prost::alloc::vec::Vec<u32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SystemdRule {
+    #[prost(string, tag = "1")]
+    pub unit: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CgroupRule {
+    #[prost(string, tag = "1")]
+    pub runtime: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub container: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub pod: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct K8sRule {
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub service_account: ::prost::alloc::string::String,
 }
 /// Once a second: this is what is current.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -417,6 +514,19 @@ pub struct Selectors {
     pub path_in_data: ::prost::alloc::string::String,
     #[prost(bytes = "vec", tag = "6")]
     pub sha256: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, repeated, tag = "7")]
+    pub groups: ::prost::alloc::vec::Vec<u32>,
+    #[prost(string, tag = "8")]
+    pub unit: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub runtime: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub container: ::prost::alloc::string::String,
+    #[prost(string, tag = "11")]
+    pub pod: ::prost::alloc::string::String,
+    /// Proven by a token that the cluster signed.
+    #[prost(message, optional, tag = "12")]
+    pub service_account: ::core::option::Option<K8sRule>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MintWorkloadRequest {
@@ -426,6 +536,40 @@ pub struct MintWorkloadRequest {
     pub spiffe_id: ::prost::alloc::string::String,
     #[prost(bytes = "vec", tag = "3")]
     pub csr: ::prost::alloc::vec::Vec<u8>,
+    /// Where it takes the place of a certificate of the same running instance.
+    #[prost(message, optional, tag = "4")]
+    pub predecessor: ::core::option::Option<Predecessor>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Predecessor {
+    /// DER.
+    #[prost(bytes = "vec", tag = "1")]
+    pub certificate: ::prost::alloc::vec::Vec<u8>,
+    /// By its key, over "countersign predecessor 1\n" and the SHA-256 of the request.
+    #[prost(bytes = "vec", tag = "2")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MintJwtRequest {
+    #[prost(message, optional, tag = "1")]
+    pub selectors: ::core::option::Option<Selectors>,
+    #[prost(string, tag = "2")]
+    pub spiffe_id: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "3")]
+    pub audience: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct MintJwtResponse {
+    #[prost(string, tag = "1")]
+    pub spiffe_id: ::prost::alloc::string::String,
+    /// In compact serialization. Never logged.
+    #[prost(string, tag = "2")]
+    pub token: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub issued_at: u64,
+    #[prost(uint64, tag = "4")]
+    pub not_after: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MintGatewayRequest {
@@ -776,6 +920,31 @@ pub mod wire_client {
                 .insert(GrpcMethod::new("countersign.wire.v1.Wire", "MintWorkload"));
             self.inner.unary(req, path, codec).await
         }
+        /// A JWT-SVID for a workload that an agent attested. The issuer matches selectors and placement itself.
+        pub async fn mint_jwt(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MintJwtRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MintJwtResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/countersign.wire.v1.Wire/MintJwt",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("countersign.wire.v1.Wire", "MintJwt"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The server identity of this proxy in a domain that it may serve.
         pub async fn mint_gateway(
             &mut self,
@@ -878,6 +1047,11 @@ pub mod wire_server {
             &self,
             request: tonic::Request<super::MintWorkloadRequest>,
         ) -> std::result::Result<tonic::Response<super::MintResponse>, tonic::Status>;
+        /// A JWT-SVID for a workload that an agent attested. The issuer matches selectors and placement itself.
+        async fn mint_jwt(
+            &self,
+            request: tonic::Request<super::MintJwtRequest>,
+        ) -> std::result::Result<tonic::Response<super::MintJwtResponse>, tonic::Status>;
         /// The server identity of this proxy in a domain that it may serve.
         async fn mint_gateway(
             &self,
@@ -1215,6 +1389,49 @@ pub mod wire_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = MintWorkloadSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/countersign.wire.v1.Wire/MintJwt" => {
+                    #[allow(non_camel_case_types)]
+                    struct MintJwtSvc<T: Wire>(pub Arc<T>);
+                    impl<T: Wire> tonic::server::UnaryService<super::MintJwtRequest>
+                    for MintJwtSvc<T> {
+                        type Response = super::MintJwtResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MintJwtRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Wire>::mint_jwt(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MintJwtSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

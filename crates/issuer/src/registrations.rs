@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::{Host, Label, SpiffeId, TrustDomain, UnixRule, WorkloadId};
+use types::{Host, Label, SpiffeId, TrustDomain, AttestRule, WorkloadId};
 
 /// Everything that is registered, as one piece.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -18,7 +18,7 @@ pub struct Registrations {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WorkloadRegistration {
     /// Any one of them suffices. Without any, no process is recognised.
-    pub rules: Vec<UnixRule>,
+    pub rules: Vec<AttestRule>,
     /// Life of a certificate, in whole seconds.
     pub ttl: Duration,
     /// The node groups that it may run on; `None` for only the node that shares the issuer's process.

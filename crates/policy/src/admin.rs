@@ -34,11 +34,13 @@ pub enum Act<'a> {
     Retire,
     /// To give an operator a certificate. Whoever may do this can act as any operator.
     Certify,
+    /// To begin, take back or force the rotation of a domain's keys.
+    Rotate,
 }
 
 impl<'a> Act<'a> {
     /// The acts that the local operator may without a permit: all but to pass for a workload.
-    pub(crate) const OF_LOCAL: [Self; 10] = [
+    pub(crate) const OF_LOCAL: [Self; 11] = [
         Self::View,
         Self::Login,
         Self::Publish,
@@ -49,6 +51,7 @@ impl<'a> Act<'a> {
         Self::JoinToken,
         Self::Retire,
         Self::Certify,
+        Self::Rotate,
     ];
 
     /// The acts that a role may without a permit.
@@ -60,7 +63,15 @@ impl<'a> Act<'a> {
             }
             Role::Owner => &[Self::View, Self::Login, Self::Publish, Self::Rollback, Self::Approve],
             Role::Security => {
-                &[Self::View, Self::Login, Self::Revoke(None), Self::Restore(None), Self::Retire, Self::Approve]
+                &[
+                    Self::View,
+                    Self::Login,
+                    Self::Revoke(None),
+                    Self::Restore(None),
+                    Self::Retire,
+                    Self::Approve,
+                    Self::Rotate,
+                ]
             }
         }
     }
@@ -79,6 +90,7 @@ impl<'a> Act<'a> {
             Self::JoinToken => "join",
             Self::Retire => "retire",
             Self::Certify => "certify",
+            Self::Rotate => "rotate",
         }
     }
 
@@ -94,7 +106,8 @@ impl<'a> Act<'a> {
             | Self::Approve
             | Self::JoinToken
             | Self::Retire
-            | Self::Certify => None,
+            | Self::Certify
+            | Self::Rotate => None,
         }
     }
 }

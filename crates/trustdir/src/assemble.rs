@@ -8,7 +8,7 @@ use std::{
 };
 
 use policy::model::{self, Effect, Model, Route, Unlisted};
-use types::{Host, Label, Mode, RouteId, ServiceId, SpiffeId, TrustDomain, UnixRule, WorkloadId};
+use types::{Host, Label, Mode, RouteId, ServiceId, SpiffeId, TrustDomain, AttestRule, WorkloadId};
 
 use crate::{
     claims::{self, Claimant},
@@ -162,7 +162,7 @@ fn check_names(organisation: &Organisation, domains: &Domains<'_>) {
 
 /// One process that is two workloads may call as either.
 fn check_attestation(domains: &Domains<'_>) {
-    let mut known: HashMap<&UnixRule, WorkloadId> = HashMap::new();
+    let mut known: HashMap<&AttestRule, WorkloadId> = HashMap::new();
     for (domain, (file, raw)) in domains.iter().filter_map(|(name, content)| Some((name, (*content)?))) {
         for (name, workload) in raw.workloads.iter() {
             let id = WorkloadId::new(domain.clone(), name.value.clone());

@@ -12,7 +12,7 @@ use policy::{
 };
 use types::{
     CanonicalRequest, Host, Label, Method, Mode, Reason, RevisionId, RouteId, ServiceId, SpiffeId, TrustDomain,
-    UnixRule, WorkloadId, template::Segment,
+    AttestRule, WorkloadId, template::Segment,
 };
 
 use crate::{
@@ -100,7 +100,7 @@ pub struct Workload {
     /// The id in certificates: `spiffe://<domain>.<organisation>/<name>`.
     pub spiffe_id: SpiffeId,
     /// Any of these makes a process this workload. Empty for a service that calls nobody and says nothing.
-    pub rules: Vec<UnixRule>,
+    pub rules: Vec<AttestRule>,
     /// How long its credential lives.
     pub svid_ttl: Duration,
     /// The node groups that it may run on; absent where it runs only on the node that shares control's process.

@@ -1,6 +1,6 @@
 //! A workload of `domain.yaml`: which processes are it.
 
-use types::{Label, PathRule, UnixRule};
+use types::{AttestRule, Label, PathRule, UnixRule, attest::UnixParts};
 
 use crate::{
     decode::{Fields, Spanned, bad_value, items, text, whole},
@@ -12,7 +12,7 @@ use crate::{
 /// A workload as written.
 pub(crate) struct RawWorkload {
     /// Any of these makes a process this workload. Empty only where that is reported.
-    pub(crate) rules: Vec<Spanned<UnixRule>>,
+    pub(crate) rules: Vec<Spanned<AttestRule>>,
     /// The node groups it may run on; absent where nothing is said.
     pub(crate) runs_on: Option<Vec<Spanned<Label>>>,
 }
@@ -29,7 +29,7 @@ pub(crate) fn read(node: &Node, file: &File<'_>) -> RawWorkload {
     RawWorkload { rules, runs_on }
 }
 
-fn read_attest(node: &Node, file: &File<'_>) -> Vec<Spanned<UnixRule>> {
+fn read_attest(node: &Node, file: &File<'_>) -> Vec<Spanned<AttestRule>> {
     let Some(mut fields) = Fields::open(node, file, "`attest`") else { return Vec::new() };
     let any = fields.required("any", "any: [ { unix: { uid: 1001 } } ]");
     fields.finish();
@@ -41,12 +41,12 @@ fn read_attest(node: &Node, file: &File<'_>) -> Vec<Spanned<UnixRule>> {
     any.map(|node| items(node, file, "a list of rules", read_rule)).unwrap_or_default()
 }
 
-fn read_rule(node: &Node, file: &File<'_>) -> Option<UnixRule> {
+fn read_rule(node: &Node, file: &File<'_>) -> Option<AttestRule> {
     let mut fields = Fields::open(node, file, "a rule")?;
     let unix = fields.required("unix", "unix: { uid: 1001, path: /opt/payments/bin }");
     let rule = unix.and_then(|node| read_unix(node, file));
     fields.finish();
-    rule
+    rule.map(AttestRule::from)
 }
 
 fn read_unix(node: &Node, file: &File<'_>) -> Option<UnixRule> {
@@ -58,8 +58,14 @@ fn read_unix(node: &Node, file: &File<'_>) -> Option<UnixRule> {
     let sha256 = fields.optional("sha256").map(|node| read_sha256(node, file));
     fields.finish();
     // A part that is there but does not fit is reported; the rule without it would be a weaker one.
-    let parts = (all_fit(uid)?, all_fit(gid)?, all_fit(path)?, all_fit(sha256)?);
-    match UnixRule::new(parts.0, parts.1, parts.2, parts.3) {
+    let parts = UnixParts {
+        uid: all_fit(uid)?,
+        gid: all_fit(gid)?,
+        path: all_fit(path)?,
+        sha256: all_fit(sha256)?,
+        ..UnixParts::default()
+    };
+    match UnixRule::new(parts) {
         Ok(rule) => Some(rule),
         Err(error) => {
             if !named {

@@ -7,6 +7,7 @@
 pub mod attest;
 pub mod facts;
 pub mod id;
+pub mod key_kind;
 pub mod limits;
 pub mod mode;
 pub mod reason;
@@ -15,9 +16,10 @@ pub mod spiffe;
 pub mod template;
 pub mod time;
 
-pub use attest::{PathRule, Selectors, UnixRule};
+pub use attest::{AttestRule, PathRule, Selectors, UnixRule};
 pub use facts::Recordable;
 pub use id::{DecisionId, Label, PolicyId, RevisionId, RouteId, ServiceId, WorkloadId};
+pub use key_kind::KeyKind;
 pub use mode::Mode;
 pub use reason::{Failure, Fault, Reason, Stage};
 pub use request::{CanonicalRequest, Host, Method};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api::wire::{self as proto, Bundles, Entry, Manifest, Signals, Signed};
 use trustdir::part;
-use types::{Label, RevisionId, SpiffeId, UnixRule};
+use types::{Label, RevisionId, SpiffeId, AttestRule, KeyKind};
 
 /// Changes of signals that are remembered, so that a peer that was away for a moment gets those only.
 const STEPS: usize = 1_024; // tidy: of our own acts
@@ -71,7 +71,9 @@ pub(crate) struct Registered {
 /// One of them, with where it runs.
 pub(crate) struct Placed {
     pub id: SpiffeId,
-    pub rules: Vec<UnixRule>,
+    pub rules: Vec<AttestRule>,
+    /// The kind of key to make.
+    pub key: KeyKind,
     /// `None`: only on the node that shares control's process.
     pub runs_on: Option<BTreeSet<Label>>,
 }
