@@ -16,6 +16,13 @@ usage: countersign-bench first-figure [--short] [--rounds N] [--seconds N] [--co
 
   --proxies N          simulated proxies (default 1000, at most 2000)
 
+       countersign-bench identity [--short] [--rounds N] [--workloads N] [--countersign FILE]
+
+  What the issuer signs in a second beside `openssl speed` of the same run, what control holds in memory with many
+  registered workloads and an agent with a hundred, and how soon a new registration reaches a workload.
+
+  --workloads N        registered workloads (default 10000, at most 20000)
+
   --short              one round of one second: shows that it works, its figures mean nothing
   --rounds N           measurements of each (default 7, at most 50)
   --seconds N          length of one measurement (default 6, at most 60)
@@ -24,11 +31,13 @@ usage: countersign-bench first-figure [--short] [--rounds N] [--seconds N] [--co
 
 exit codes: 0 measured, 2 could not be done, 64 wrong usage";
 
-/// What to do. `Load` and `Upstream` are started by `FirstFigure`, as processes of their own.
+/// What to do. `Load`, `Upstream` and `Hold` are started by the others, as processes of their own.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Command {
     FirstFigure(Plan),
     Fleet(Fleet),
+    Identity(Identity),
+    Hold(PathBuf),
     Load(Load),
     Upstream(SocketAddr),
 }
@@ -57,6 +66,25 @@ pub struct Fleet {
     pub countersign: Option<PathBuf>,
 }
 
+/// A measurement of the issuer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    pub short: bool,
+    pub rounds: usize,
+    /// Registered.
+    pub workloads: usize,
+    /// Simulated agents: one alone is held to `issuance_node`.
+    pub agents: usize,
+    /// SVIDs of one round, in-process and over gRPC.
+    pub issued: usize,
+    pub asked: usize,
+    /// Workloads of the real agent.
+    pub held: usize,
+    /// Before memory is looked at.
+    pub settle: Duration,
+    pub countersign: Option<PathBuf>,
+}
+
 /// One load on one proxy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Load {
@@ -76,6 +104,8 @@ pub fn parse(words: &[String]) -> Option<Command> {
     match words.as_slice() {
         ["first-figure", options @ ..] => parse_plan(options).map(Command::FirstFigure),
         ["fleet", options @ ..] => parse_fleet(options).map(Command::Fleet),
+        ["identity", options @ ..] => parse_identity(options).map(Command::Identity),
+        ["hold", socket] => Some(Command::Hold(socket.into())),
         ["upstream", address] => Some(Command::Upstream(loopback(address)?)),
         ["load", address, identity, roots, connections, warm_up, measure] => Some(Command::Load(Load {
             address: loopback(address)?,
@@ -152,6 +182,32 @@ fn parse_fleet(options: &[&str]) -> Option<Fleet> {
     Some(plan)
 }
 
+fn parse_identity(options: &[&str]) -> Option<Identity> {
+    let short = options.contains(&"--short");
+    let mut plan = Identity {
+        short,
+        rounds: if short { 1 } else { 7 },
+        workloads: if short { 200 } else { 10_000 },
+        agents: if short { 4 } else { 32 },
+        issued: if short { 1_000 } else { 30_000 },
+        asked: if short { 400 } else { 10_000 },
+        held: if short { 5 } else { 100 },
+        settle: Duration::from_secs(if short { 1 } else { 15 }),
+        countersign: None,
+    };
+    let mut options = options.iter().filter(|option| **option != "--short");
+    while let Some(option) = options.next() {
+        let value = options.next()?;
+        match *option {
+            "--rounds" => plan.rounds = number(value, 50)?,
+            "--workloads" => plan.workloads = number(value, 20_000)?,
+            "--countersign" => plan.countersign = Some(PathBuf::from(value)),
+            _ => return None,
+        }
+    }
+    Some(plan)
+}
+
 /// A number from 1 to `most`: every load here ends by itself.
 fn number(text: &str, most: usize) -> Option<usize> {
     text.parse().ok().filter(|number| (1..=most).contains(number))
@@ -184,7 +240,12 @@ mod tests {
         assert_eq!((fleet.proxies, fleet.rounds, fleet.short), (300, 7, false));
         let Some(Command::Fleet(fleet)) = parse(&words("fleet --short")) else { panic!() };
         assert_eq!((fleet.proxies, fleet.rounds, fleet.short), (20, 1, true));
+        let Some(Command::Identity(identity)) = parse(&words("identity --workloads 300")) else { panic!() };
+        assert_eq!((identity.workloads, identity.rounds, identity.held), (300, 7, 100));
         for bad in [
+            "identity --workloads 0",
+            "identity --proxies 3",
+            "hold",
             "fleet --proxies 2001",
             "fleet --seconds 1",
             "",

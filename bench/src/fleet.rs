@@ -23,8 +23,9 @@ use crate::scratch::Scratch;
 use crate::stats::Summary;
 use crate::subject::{binary, write_trust_directory};
 use crate::{figure, process};
-use control::Control;
-use peer::At;
+pub use control::Control;
+pub use files::read as files_of;
+pub use peer::{At, connect, join};
 
 /// Control works on one core, everything else on another.
 const CONTROL_CORE: usize = 0;
@@ -127,7 +128,7 @@ impl Crowd {
             for name in names {
                 let (token, _) = control.token(&name)?;
                 let at = at.clone();
-                joining.spawn_on(async move { peer::join(&at, token, name).await }, runtime.handle());
+                joining.spawn_on(async move { join(&at, token, name).await }, runtime.handle());
             }
             let identities = runtime.block_on(joining.join_all()).into_iter().collect::<Result<Vec<_>>>()?;
             for identity in identities {

@@ -4,6 +4,7 @@ mod arguments;
 mod cpu;
 mod figure;
 mod fleet;
+mod identity;
 mod load;
 mod nginx;
 mod process;
@@ -37,6 +38,8 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::FirstFigure(plan) => figure::run(&plan),
         Command::Fleet(plan) => fleet::run(&plan),
+        Command::Identity(plan) => identity::run(&plan),
+        Command::Hold(socket) => identity::hold(&socket),
         Command::Load(load) => load::run(load),
         Command::Upstream(address) => upstream::run(address),
     }

@@ -82,6 +82,14 @@ pub fn until(most: Duration, mut holds: impl FnMut() -> Result<bool>) -> Result<
     Ok(false)
 }
 
+/// What a process holds in memory, in MiB.
+pub fn resident(pid: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib / 1024.0)
+}
+
 /// A command that runs on one core only.
 pub fn pinned(core: usize, program: &Path) -> Command {
     let mut command = Command::new("taskset");

@@ -85,6 +85,7 @@ const places = {
   "decisions-none": "/decisions?caller=nobody%2Fhere",
   revisions: "/revisions",
   fleet: "/fleet",
+  identity: "/identity",
   trust: "/trust",
   access: "/access",
   health: "/health",
@@ -158,7 +159,7 @@ if ((await edge.count()) > 0) {
 // small windows, and paper
 await page.emulateMedia({ colorScheme: "light" });
 await page.setViewportSize({ width: 420, height: 860 });
-for (const [name, path] of [["overview", "/"], ["map", "/map"], ["fleet", "/fleet"], ["revisions", "/revisions"], ...(denied ? [["decision", denied]] : [])]) {
+for (const [name, path] of [["overview", "/"], ["map", "/map"], ["fleet", "/fleet"], ["identity", "/identity"], ["revisions", "/revisions"], ...(denied ? [["decision", denied]] : [])]) {
   await page.goto(origin + path);
   await look(page, path, `${name}-narrow`, state);
 }

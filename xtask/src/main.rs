@@ -1,6 +1,7 @@
-//! The workshop's commands: `cargo xtask ci`, `tidy`, `gen`, `soak`.
+//! The workshop's commands: `cargo xtask ci`, `tidy`, `gen`, `soak`, `fuzz`.
 
 mod ci;
+mod fuzz;
 mod generate;
 mod needs;
 mod soak;
@@ -17,7 +18,8 @@ usage: cargo xtask <command>
   ci [--install]       everything that must hold before a change lands; --install first installs what is missing
   tidy [--write]       the checks that need no build; --write regenerates docs/limits.md and docs/reasons.md
   gen [--check]        the Workload API's code from its protocol file (add `--features gen`: see CONTRIBUTING.md)
-  soak [--rounds N]    kills, publications, revocations and streams under load, N rounds (default 200)
+  fuzz [TARGET] [--seconds N]  libFuzzer over the parsers of what arrives from outside, N seconds each (default 60)
+  soak [--rounds N]    kills, publications, rotations, revocations and streams under load, N rounds (default 200)
 
 exit codes: 0 yes, 1 a check failed, 2 could not be done, 64 wrong usage";
 
@@ -56,6 +58,10 @@ fn run(words: &[&str]) -> Result<Outcome> {
         ["tidy", "--write"] => tidy::run(true),
         ["gen"] => generate::run(false),
         ["gen", "--check"] => generate::run(true),
+        ["fuzz"] => fuzz::run(None, fuzz::DEFAULT_SECONDS),
+        ["fuzz", "--seconds", seconds] => with_seconds(None, seconds),
+        ["fuzz", target] => fuzz::run(Some(target), fuzz::DEFAULT_SECONDS),
+        ["fuzz", target, "--seconds", seconds] => with_seconds(Some(target), seconds),
         ["soak"] => soak::run(soak::DEFAULT_ROUNDS),
         ["soak", "--rounds", rounds] => match rounds.parse() {
             Ok(rounds) if rounds > 0 => soak::run(rounds),
@@ -69,13 +75,27 @@ fn run(words: &[&str]) -> Result<Outcome> {
     }
 }
 
+fn with_seconds(target: Option<&str>, seconds: &str) -> Result<Outcome> {
+    match seconds.parse() {
+        Ok(seconds) if seconds > 0 => fuzz::run(target, seconds),
+        _ => Ok(Outcome::Usage),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Outcome, run};
 
     #[test]
     fn unknown_words_are_wrong_usage() {
-        for words in [&[][..], &["tidi"], &["ci", "--instal"], &["soak", "--rounds", "0"], &["tidy", "--write", "x"]] {
+        for words in [
+            &[][..],
+            &["tidi"],
+            &["ci", "--instal"],
+            &["soak", "--rounds", "0"],
+            &["fuzz", "svid", "--seconds", "x"],
+            &["tidy", "--write", "x"],
+        ] {
             assert_eq!(run(words).unwrap(), Outcome::Usage, "{words:?}");
         }
     }

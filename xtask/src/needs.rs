@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -23,8 +23,8 @@ enum Source {
     Toolchain(&'static str),
     /// What a folder's package-lock.json names, exactly.
     Npm(&'static str),
-    /// A package of PyPI with a command of its own, in a virtual environment at the folder above the command's.
-    PyPi(&'static str),
+    /// Packages of PyPI, exactly, in a virtual environment: the folder that the command's path names first.
+    PyPi(&'static [&'static str]),
 }
 
 const NEEDS: &[Need] = &[
@@ -61,11 +61,21 @@ const NEEDS: &[Need] = &[
         source: Source::Debian("iproute2"),
         why: "network namespaces, in the tests of the roles where root may make them",
     },
-    Need { command: "virtualenv", source: Source::Debian("virtualenv"), why: "keeps schemathesis apart" },
+    Need {
+        command: "openssl",
+        source: Source::Debian("openssl"),
+        why: "looks at what is minted, and signs beside it in bench/",
+    },
+    Need { command: "virtualenv", source: Source::Debian("virtualenv"), why: "keeps packages of Python apart" },
     Need {
         command: SCHEMATHESIS,
-        source: Source::PyPi("schemathesis==4.32.5"),
+        source: Source::PyPi(&["schemathesis==4.32.5"]),
         why: "asks the admin API everything that its document describes, and more",
+    },
+    Need {
+        command: "tests/workload/.venv/bin/python",
+        source: Source::PyPi(&["-r", "tests/workload/requirements.txt"]),
+        why: "the SPIFFE client that others wrote for Python, as a workload of the end-to-end tests",
     },
 ];
 
@@ -90,17 +100,54 @@ const LOCK: &str = "package-lock.json";
 /// A copy of [`LOCK`] beside the packages that were fetched by it.
 const STAMP: &str = "node_modules/.fetched-by.json";
 
+/// The folder of a virtual environment, and the file in it that names the packages that were fetched.
+const ENVIRONMENT: &str = ".venv";
+const FETCHED: &str = "fetched.txt";
+
 impl Need {
     /// Whether it is on the machine, and for packages whether they are those of the lock.
     fn is_there(&self) -> bool {
         let folder = match self.source {
             Source::Npm(folder) => folder,
-            Source::PyPi(_) => return root().is_ok_and(|root| root.join(self.command).is_file()),
+            Source::PyPi(packages) => return root().is_ok_and(|root| self.is_fetched(&root, packages)),
             Source::Debian(_) | Source::Cargo(_) | Source::Toolchain(_) => return is_present(self.command),
         };
         let read = |name: &str| root().ok().and_then(|root| fs::read(root.join(folder).join(name)).ok());
         read(LOCK).is_some() && read(LOCK) == read(STAMP)
     }
+
+    fn is_fetched(&self, root: &Path, packages: &[&str]) -> bool {
+        let fetched = fs::read_to_string(root.join(self.environment()).join(FETCHED));
+        root.join(self.command).is_file() && fetched.is_ok_and(|fetched| fetched == wanted(root, packages))
+    }
+
+    /// The virtual environment that its command stands in.
+    fn environment(&self) -> PathBuf {
+        let named = Path::new(self.command).ancestors().find(|folder| folder.ends_with(ENVIRONMENT));
+        named.unwrap_or_else(|| Path::new(ENVIRONMENT)).to_path_buf()
+    }
+
+    /// What installs it.
+    fn installation(&self) -> Vec<String> {
+        let words: &[&str] = match self.source {
+            Source::Debian(package) => &["apt-get", "install", "-y", "--no-install-recommends", package],
+            Source::Cargo(package) => &["cargo", "install", "--locked", package],
+            Source::Toolchain(component) => &["rustup", "component", "add", component],
+            Source::Npm(folder) => &["npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"],
+            Source::PyPi(packages) => {
+                let pip = self.environment().join("bin/pip").display().to_string();
+                let pip = [pip.as_str(), "install", "--quiet"].map(str::to_owned);
+                return pip.into_iter().chain(packages.iter().map(|package| (*package).to_owned())).collect();
+            }
+        };
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+}
+
+/// The packages by name and version, those of lists included.
+fn wanted(root: &Path, packages: &[&str]) -> String {
+    let named = |word: &&str| fs::read_to_string(root.join(word)).unwrap_or_else(|_| (*word).to_owned());
+    packages.iter().map(named).collect::<Vec<_>>().join("\n")
 }
 
 /// Looks for every tool; with `install`, lists what is missing and installs it.
@@ -112,7 +159,7 @@ pub fn ensure_all(install: bool) -> Result<Found> {
     }
     println!("{}", if install { "will install:" } else { "missing:" });
     for need in &missing {
-        println!("  {:14} {:42} {}", need.command, install_command(&need.source).join(" "), need.why);
+        println!("  {:14} {:42} {}", need.command, need.installation().join(" "), need.why);
     }
     if !install {
         println!("`cargo xtask ci --install` installs all of it");
@@ -128,22 +175,11 @@ pub fn is_present(command: &str) -> bool {
 }
 
 /// Where a command stands: in PATH, or where Debian puts servers.
-fn find(command: &str) -> Option<std::path::PathBuf> {
+fn find(command: &str) -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "the workshop looks for tools where the shell would")]
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(ALSO_IN.iter().map(|folder| Path::new(folder).to_path_buf()));
     folders.map(|folder| folder.join(command)).find(|file| file.is_file())
-}
-
-fn install_command(source: &Source) -> Vec<String> {
-    let words: &[&str] = match source {
-        Source::Debian(package) => &["apt-get", "install", "-y", "--no-install-recommends", package],
-        Source::Cargo(package) => &["cargo", "install", "--locked", package],
-        Source::Toolchain(component) => &["rustup", "component", "add", component],
-        Source::Npm(folder) => &["npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"],
-        Source::PyPi(package) => &["tests/api/.venv/bin/pip", "install", "--quiet", package],
-    };
-    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn install_all(missing: &[&Need]) -> Result<()> {
@@ -152,13 +188,17 @@ fn install_all(missing: &[&Need]) -> Result<()> {
     }
     for need in missing {
         if let Source::PyPi(_) = need.source {
-            run(&["virtualenv", "--quiet", "tests/api/.venv"].map(str::to_owned))?;
+            run(&["virtualenv".to_owned(), "--quiet".to_owned(), need.environment().display().to_string()])?;
         }
-        let command = install_command(&need.source);
+        let command = need.installation();
         run(&if matches!(need.source, Source::Debian(_)) { as_root(&command) } else { command })?;
         if let Source::Npm(folder) = need.source {
             let folder = root()?.join(folder);
             fs::copy(folder.join(LOCK), folder.join(STAMP)).context("cannot note which packages were fetched")?;
+        }
+        if let Source::PyPi(packages) = need.source {
+            let note = root()?.join(need.environment()).join(FETCHED);
+            fs::write(note, wanted(&root()?, packages)).context("cannot note which packages were fetched")?;
         }
         ensure!(need.is_there(), "`{}` is still missing after it was installed", need.command);
     }
@@ -186,7 +226,7 @@ fn run(command: &[String]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{NEEDS, find, install_command, is_present};
+    use super::{NEEDS, Source, find, is_present};
 
     #[test]
     fn commands_are_found_or_not() {
@@ -199,7 +239,14 @@ mod tests {
     fn every_need_has_a_reason_and_a_command() {
         for need in NEEDS {
             assert!(!need.why.is_empty());
-            assert!(install_command(&need.source).len() >= 4, "{}", need.command);
+            assert!(need.installation().len() >= 4, "{}", need.command);
+            if let Source::PyPi(_) = need.source {
+                assert!(
+                    need.environment().ends_with(".venv") && need.command.contains("/.venv/bin/"),
+                    "{}",
+                    need.command
+                );
+            }
         }
     }
 }

@@ -21,6 +21,8 @@ struct Soak {
 }
 
 const SOAKS: &[Soak] = &[
+    Soak { test: "issuer::flood::a_storm_", variable: "COUNTERSIGN_STORM", each: 2 },
+    Soak { test: "issuer::rotation::an_emergency_", variable: "COUNTERSIGN_EMERGENCIES", each: 1 },
     Soak { test: "kill::", variable: "COUNTERSIGN_KILL_ROUNDS", each: 1 },
     Soak { test: "admin::store::a_kill_", variable: "COUNTERSIGN_STORE_ROUNDS", each: 2 },
     Soak { test: "publish::a_hundred_", variable: "COUNTERSIGN_PUBLISH_ROUNDS", each: 10 },

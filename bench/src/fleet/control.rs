@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::process::{Process, free_address, pinned, until};
+use crate::process::{Process, free_address, pinned, resident, until};
 
 /// How long it may take to start.
 const START: Duration = Duration::from_secs(30);
@@ -78,7 +78,12 @@ impl Control {
 
     /// A token with which one proxy may join, and the digest of the root.
     pub fn token(&self, name: &str) -> Result<(String, String)> {
-        let asked = json!({ "role": "proxy", "name": name, "group": null, "domains": null, "seconds": null });
+        self.token_for("proxy", name, None)
+    }
+
+    /// A token with which one peer may join, an agent in a node group, and the digest of the root.
+    pub fn token_for(&self, role: &str, name: &str, group: Option<&str>) -> Result<(String, String)> {
+        let asked = json!({ "role": role, "name": name, "group": group, "domains": null, "seconds": null });
         let made = self.ask("POST", "/v1/join-tokens", Some(&asked))?;
         let text =
             |key: &str| made.get(key).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("no `{key}`"));
@@ -98,9 +103,6 @@ impl Control {
 
     /// What it holds in memory, in MiB.
     pub fn resident(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib / 1024.0)
+        resident(self.pid())
     }
 }

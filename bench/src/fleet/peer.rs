@@ -165,7 +165,8 @@ fn micros() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-async fn connect(at: &At, identity: Option<Identity>) -> Result<Channel> {
+/// A connection to control, with an identity or without.
+pub async fn connect(at: &At, identity: Option<Identity>) -> Result<Channel> {
     let tcp = TcpStream::connect(at.address).await.context("control cannot be reached")?;
     tcp.set_nodelay(true)?;
     let connector = TlsConnector::from(Arc::new(tls::config(&at.root, identity)?));

@@ -1,5 +1,8 @@
 //! Asking a Workload API for one's own identities: what `countersign identity fetch` does.
 
+mod follow;
+mod jwt;
+
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +16,9 @@ use tonic::{Code, Request, Status};
 use types::{SpiffeId, TrustDomain};
 
 use crate::secret::Secret;
+
+pub use follow::follow;
+pub use jwt::{FetchedJwt, fetch_jwt};
 
 /// For connecting and for the first answer, which comes without delay.
 const PATIENCE: Duration = Duration::from_secs(10); // tidy: a client's own patience; nobody outside can grow it
@@ -77,8 +83,11 @@ pub async fn fetch(socket_path: &Path) -> Result<Vec<FetchedSvid>, FetchError> {
 /// # Errors
 /// As [`fetch`].
 pub async fn fetch_all(socket_path: &Path) -> Result<Fetched, FetchError> {
-    let answer =
-        tokio::time::timeout(PATIENCE, first_answer(socket_path)).await.map_err(|_| FetchError::TimedOut)??;
+    whole(in_time(first_answer(socket_path)).await?)
+}
+
+/// A message of the stream: always the full state.
+fn whole(answer: X509svidResponse) -> Result<Fetched, FetchError> {
     if answer.svids.is_empty() {
         return Err(FetchError::Malformed("it holds no identity"));
     }
@@ -88,15 +97,28 @@ pub async fn fetch_all(socket_path: &Path) -> Result<Fetched, FetchError> {
 }
 
 async fn first_answer(path: &Path) -> Result<X509svidResponse, FetchError> {
-    let mut client = SpiffeWorkloadApiClient::new(connect(path).await?);
-    let mut request = Request::new(X509svidRequest {});
-    request.metadata_mut().insert("workload.spiffe.io", MetadataValue::from_static("true"));
-    let mut stream = client.fetch_x509svid(request).await.map_err(|status| refused(&status))?.into_inner();
+    let answer = client(path).await?.fetch_x509svid(request(X509svidRequest {})).await;
+    let mut stream = answer.map_err(|status| refused(&status))?.into_inner();
     match stream.message().await {
         Ok(Some(answer)) => Ok(answer),
         Ok(None) => Err(FetchError::Malformed("it ended without a message")),
         Err(status) => Err(refused(&status)),
     }
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, FetchError>>) -> Result<T, FetchError> {
+    tokio::time::timeout(PATIENCE, answer).await.map_err(|_| FetchError::TimedOut)?
+}
+
+async fn client(path: &Path) -> Result<SpiffeWorkloadApiClient<Channel>, FetchError> {
+    connect(path).await.map(SpiffeWorkloadApiClient::new)
+}
+
+/// With the header that shows a request to be meant for a Workload API (WA-2).
+fn request<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("workload.spiffe.io", MetadataValue::from_static("true"));
+    request
 }
 
 async fn connect(path: &Path) -> Result<Channel, FetchError> {

@@ -5,21 +5,35 @@
 //! never leave the machine.
 
 mod attest;
+mod authority;
+mod callers;
 mod client;
+mod connection;
 mod digest;
+mod hands;
+mod jwt;
+pub mod k8s;
+mod key;
 mod pin;
+pub mod proc;
 mod quota;
+mod refusal;
+mod retry;
 mod secret;
 mod serve;
 mod service;
+mod skew;
 mod socket;
 mod state;
 mod stream;
+mod tell;
+mod tokens;
+mod trust;
 mod wallet;
 
-pub use client::{FetchError, Fetched, FetchedSvid, fetch, fetch_all};
+pub use client::{FetchError, Fetched, FetchedJwt, FetchedSvid, fetch, fetch_all, fetch_jwt, follow};
 pub use secret::Secret;
-pub use serve::{ServeError, serve, serve_on};
+pub use serve::{Cluster, Options, ServeError, serve, serve_on};
 pub use socket::{BindError, Socket};
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! Holding on to the process at the other end of a connection.
 //!
-//! A process id can be given to another process the moment its owner dies. The pidfd is opened as soon as a connection
-//! is accepted, and whatever is read under `/proc` counts only if the pidfd still shows a living process afterwards.
+//! A process id can be given to another process the moment its owner dies. The kernel is asked for a pidfd of the very
+//! process that connected (`SO_PEERPIDFD`), and whatever is read under `/proc` counts only if the pidfd still shows a
+//! living process afterwards: until then its id was nobody else's. A kernel before 6.5 has no such option; there the
+//! pidfd is opened by the id as soon as the connection is accepted, which never waits (docs/decisions/0019-attestors.md).
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
+use nix::errno::Errno;
+use nix::sys::socket::{getsockopt, sockopt};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
@@ -31,8 +35,7 @@ impl Pinned {
         let credentials = stream.peer_cred()?;
         let pid = credentials.pid().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("the peer's process is not visible from here"))?;
-        let descriptor = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
-        let descriptor = watched(descriptor)?;
+        let descriptor = watched(pidfd(stream, pid)?)?;
         let number = u32::try_from(pid.as_raw_nonzero().get()).map_err(io::Error::other)?;
         Ok(Self { pid: number, uid: credentials.uid(), gid: credentials.gid(), descriptor: Arc::new(descriptor) })
     }
@@ -51,6 +54,14 @@ impl Pinned {
                 Err(_) => return,
             }
         }
+    }
+}
+
+fn pidfd(stream: &UnixStream, pid: Pid) -> io::Result<OwnedFd> {
+    match getsockopt(stream, sockopt::PeerPidfd) {
+        Ok(descriptor) => Ok(descriptor),
+        Err(Errno::ENOPROTOOPT) => Ok(pidfd_open(pid, PidfdFlags::NONBLOCK)?),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -2,40 +2,52 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use types::limits;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use types::limits::{self, Limit};
 
-/// How many of something each process holds.
-#[derive(Clone, Default)]
-pub(crate) struct Shares(Arc<Mutex<HashMap<u32, usize>>>);
+/// Processes that are being attested at once, each of another user.
+const ATTESTED_AT_ONCE: usize = 4;
+
+/// How many of something each holder has: a process, a user.
+#[derive(Clone)]
+pub(crate) struct Shares {
+    most: usize,
+    held: Arc<Mutex<HashMap<u32, usize>>>,
+}
 
 /// One of them; given back when dropped.
 pub(crate) struct Share {
     shares: Shares,
-    pid: u32,
+    holder: u32,
 }
 
 impl Shares {
-    /// One more for a process; `None` when it has `workload_streams` already.
-    pub fn take(&self, pid: u32) -> Option<Share> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.entry(pid).or_default();
-        if *count >= limits::WORKLOAD_STREAMS.default_usize() {
+    /// As many for each holder as a limit says.
+    pub fn of(limit: &Limit) -> Self {
+        Self { most: limit.default_usize(), held: Arc::default() }
+    }
+
+    /// One more for a holder; `None` when it has all.
+    pub fn take(&self, holder: u32) -> Option<Share> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.entry(holder).or_default();
+        if *count >= self.most {
             return None;
         }
         *count += 1;
-        Some(Share { shares: self.clone(), pid })
+        Some(Share { shares: self.clone(), holder })
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut held = self.shares.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = held.get_mut(&self.pid) {
+        let mut held = self.shares.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.holder) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                held.remove(&self.pid);
+                held.remove(&self.holder);
             }
         }
     }
@@ -64,6 +76,45 @@ impl Rate {
     }
 }
 
+/// Whose turn it is to be attested: one process of a user at a time, so that nobody who makes much work for the attestor
+/// keeps others waiting.
+pub(crate) struct Turns {
+    all: Arc<Semaphore>,
+    users: Mutex<HashMap<u32, Weak<Semaphore>>>,
+}
+
+/// A turn; over when dropped.
+pub(crate) struct Turn {
+    _user: Option<OwnedSemaphorePermit>,
+    _all: Option<OwnedSemaphorePermit>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { all: Arc::new(Semaphore::new(ATTESTED_AT_ONCE)), users: Mutex::default() }
+    }
+}
+
+impl Turns {
+    /// Waits for a turn. The user's comes first: who waits for that takes nothing from others.
+    pub async fn take(&self, uid: u32) -> Turn {
+        // Neither semaphore is ever closed, so that there is always a permit.
+        let user = self.of(uid).acquire_owned().await.ok();
+        Turn { _user: user, _all: Arc::clone(&self.all).acquire_owned().await.ok() }
+    }
+
+    fn of(&self, uid: u32) -> Arc<Semaphore> {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(semaphore) = users.get(&uid).and_then(Weak::upgrade) {
+            return semaphore;
+        }
+        users.retain(|_, semaphore| semaphore.strong_count() > 0);
+        let semaphore = Arc::new(Semaphore::new(1));
+        users.insert(uid, Arc::downgrade(&semaphore));
+        semaphore
+    }
+}
+
 /// Removes from a full map what is no longer wanted; `true` when there is room for one more.
 pub(crate) fn make_room<K: Eq + Hash, V>(map: &mut HashMap<K, V>, most: usize, wanted: impl Fn(&V) -> bool) -> bool {
     if map.len() >= most {
@@ -78,13 +129,13 @@ mod tests {
 
     #[test]
     fn a_process_has_its_share_and_gives_it_back() {
-        let shares = Shares::default();
+        let shares = Shares::of(&limits::WORKLOAD_STREAMS);
         let held: Vec<_> = (0..64).map(|_| shares.take(7).unwrap()).collect();
         assert!(shares.take(7).is_none());
         assert!(shares.take(8).is_some());
         drop(held);
         assert!(shares.take(7).is_some());
-        assert!(shares.0.lock().unwrap().is_empty(), "empty entries stay behind");
+        assert!(shares.held.lock().unwrap().is_empty(), "empty entries stay behind");
     }
 
     #[test]
@@ -94,5 +145,28 @@ mod tests {
         assert!(!rate.admit(1001, 5));
         assert!(rate.admit(1002, 5));
         assert!(rate.admit(1001, 6));
+    }
+
+    #[tokio::test]
+    async fn one_user_s_turn_keeps_no_other_waiting() {
+        let turns = Turns::default();
+        let held = turns.take(7).await;
+        let mut next = Box::pin(turns.take(7));
+        assert!(futures_poll(next.as_mut()).is_none());
+        for other in 8..11 {
+            drop(turns.take(other).await);
+        }
+        drop(held);
+        drop(next.await);
+        drop(turns.take(9).await);
+        assert_eq!(turns.users.lock().unwrap().len(), 1, "users who are done stay behind");
+    }
+
+    /// Whether a future is ready at once.
+    fn futures_poll<T>(future: core::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        match future.poll(&mut core::task::Context::from_waker(core::task::Waker::noop())) {
+            core::task::Poll::Ready(value) => Some(value),
+            core::task::Poll::Pending => None,
+        }
     }
 }

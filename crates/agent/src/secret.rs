@@ -1,16 +1,17 @@
 //! Private keys in memory.
 
 use core::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-/// Secret bytes: overwritten when dropped, never printed, not comparable.
+/// Secret bytes: one copy however often it is cloned, overwritten when the last is dropped, never printed, not comparable.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct Secret(Arc<Zeroizing<Vec<u8>>>);
 
 impl Secret {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(Arc::new(Zeroizing::new(bytes)))
     }
 
     /// The bytes. Take care where they go.

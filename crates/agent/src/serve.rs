@@ -1,8 +1,6 @@
 //! Running the agent: connections in, the Workload API on each, an orderly end.
 
 use core::future::Future;
-use core::pin::Pin;
-use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,31 +9,27 @@ use std::sync::Arc;
 use api::issuance::Issuance;
 use api::workload::spiffe_workload_api_server::SpiffeWorkloadApiServer;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::transport::server::Connected;
 use types::{Clock, limits};
 
 use crate::attest::Attestor;
-use crate::pin::Pinned;
-use crate::quota::{Share, Shares};
+use crate::callers::Callers;
+use crate::connection::accept;
+use crate::hands::Hands;
+use crate::k8s::{ClusterError, Keys};
 use crate::service::{Workloads, check_header};
 use crate::socket::{BindError, Socket};
 use crate::state::Source;
-use crate::wallet::Wallet;
+use crate::tell::keep_telling;
 
 /// How long open connections get to end by themselves.
 const DRAIN: Duration = Duration::from_secs(2); // tidy: at the end of the process only
 
-/// The pause after a failed accept, such as one without file descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50); // tidy: a pause, not a limit
-
-/// Requests of the Workload API are all but empty.
-const REQUEST_BYTES: usize = 16 * 1024;
+/// A request holds a token at most, or audiences; how long those are is checked on their own.
+const REQUEST_BYTES: usize = 64 * 1024;
 
 /// A bound on header fields of a request.
 const HEADER_BYTES: u32 = 8 * 1024;
@@ -54,23 +48,55 @@ pub enum ServeError {
         /// Why not.
         source: io::Error,
     },
+    /// A Kubernetes cluster; see [`ClusterError::hint`].
+    #[error("the Kubernetes cluster `{name}` cannot be used")]
+    Cluster {
+        /// Which.
+        name: String,
+        /// Why not.
+        source: ClusterError,
+    },
     /// The server itself.
     #[error("the workload socket failed")]
     Server(#[source] tonic::transport::Error),
 }
 
-/// Serves the Workload API on a Unix socket until `shutdown` resolves. `data_dir` is what `$DATA/…` in rules means.
+/// What an agent needs to know about its machine.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What `$DATA/…` in rules means. It must exist.
+    pub data_dir: PathBuf,
+    /// The Kubernetes clusters whose tokens are believed, in the order in which they are tried.
+    pub clusters: Vec<Cluster>,
+}
+
+/// A Kubernetes cluster whose projected service account tokens are believed (docs/attestation.md).
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// As rules name it.
+    pub name: String,
+    /// The `iss` of its tokens.
+    pub issuer: String,
+    /// What must be among their `aud`.
+    pub audience: String,
+    /// Its public keys: a JWK Set, as `/openid/v1/jwks` of its API server answers.
+    pub jwks_json: String,
+    /// Where its pods have the token, absolute, as they see it.
+    pub token_path: PathBuf,
+}
+
+/// Serves the Workload API on a Unix socket until `shutdown` resolves.
 ///
 /// # Errors
 /// [`ServeError`] when the socket cannot be bound or the data directory does not exist.
 pub async fn serve(
     socket_path: &Path,
-    data_dir: &Path,
+    options: Options,
     issuance: Arc<dyn Issuance>,
     clock: Arc<dyn Clock>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    serve_on(Socket::bind(socket_path)?, data_dir, issuance, clock, shutdown).await
+    serve_on(Socket::bind(socket_path)?, options, issuance, clock, shutdown).await
 }
 
 /// As [`serve`], on a socket that was bound before: callers may connect already.
@@ -79,17 +105,17 @@ pub async fn serve(
 /// [`ServeError`] when the data directory does not exist.
 pub async fn serve_on(
     socket: Socket,
-    data_dir: &Path,
+    options: Options,
     issuance: Arc<dyn Issuance>,
     clock: Arc<dyn Clock>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let attestor = Attestor::new(data_dir).map_err(|source| ServeError::Data { path: data_dir.to_owned(), source })?;
-    let wallet = Wallet::new(Arc::clone(&issuance), Arc::clone(&clock));
+    let source = Arc::new(Source::new(issuance, clock));
+    let hands = Arc::new(Hands::default());
     let (stop, stopping) = watch::channel(false);
-    let workloads = Workloads::new(Arc::new(Source { issuance, clock, wallet }), attestor, stopping.clone());
-    let service = SpiffeWorkloadApiServer::new(workloads).max_decoding_message_size(REQUEST_BYTES);
-    let (sender, connections) = mpsc::channel(1);
+    let callers = Callers::new(Arc::clone(&source), attestor(options)?, stopping.clone());
+    let service = SpiffeWorkloadApiServer::new(Workloads(callers)).max_decoding_message_size(REQUEST_BYTES);
+    let (sender, connections) = mpsc::channel(limits::WORKLOAD_CONNECTIONS.default_usize());
     let mut ended = stopping;
     let server = Server::builder()
         .max_concurrent_streams(Some(limits::WORKLOAD_STREAMS.default as u32))
@@ -102,7 +128,8 @@ pub async fn serve_on(
     tokio::pin!(server);
     tokio::select! {
         outcome = &mut server => return outcome.map_err(ServeError::Server),
-        () = accept(&socket, &sender) => {}
+        () = accept(&socket, &hands, &sender) => {}
+        never = keep_telling(source, Arc::clone(&hands)) => match never {},
         () = shutdown => {}
     }
     drop(sender);
@@ -114,66 +141,13 @@ pub async fn serve_on(
     }
 }
 
-/// Takes connections until nobody wants them. Each is pinned to its process at once.
-async fn accept(socket: &Socket, sender: &mpsc::Sender<io::Result<Connection>>) {
-    let room = Arc::new(Semaphore::new(limits::WORKLOAD_CONNECTIONS.default_usize()));
-    let shares = Shares::default();
-    loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        let stream = match socket.listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        match Pinned::open(&stream) {
-            Err(error) => tracing::debug!(%error, "a connection without a process"),
-            Ok(process) => {
-                // Beyond its share a process is hung up on; nobody else is kept waiting.
-                let Some(share) = shares.take(process.pid) else { continue };
-                let connection = Connection { stream, process, _share: share, _permit: permit };
-                if sender.send(Ok(connection)).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// A connection with the process at its other end.
-struct Connection {
-    stream: UnixStream,
-    process: Pinned,
-    _share: Share,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Pinned;
-
-    fn connect_info(&self) -> Pinned {
-        self.process.clone()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+/// Takes the options apart; everything that is wrong with them is known before anybody is answered.
+fn attestor(options: Options) -> Result<Attestor, ServeError> {
+    let Options { data_dir, clusters } = options;
+    let keys = clusters.into_iter().map(|cluster| {
+        let name = cluster.name.clone();
+        Keys::new(cluster).map_err(|source| ServeError::Cluster { name, source })
+    });
+    let keys = keys.collect::<Result<_, _>>()?;
+    Attestor::new(&data_dir, keys).map_err(|source| ServeError::Data { path: data_dir, source })
 }

@@ -400,21 +400,28 @@ pub struct Succession {
     /// Over "countersign succession 1\n", the trust domain, a line feed and the 32 bytes of `root`.
     #[prost(bytes = "vec", tag = "3")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
+    /// The root that follows, DER, where it is not among the roots: it was retired since, and vouches for one that came later.
+    #[prost(bytes = "vec", tag = "4")]
+    pub certificate: ::prost::alloc::vec::Vec<u8>,
 }
 /// The workloads that may run on an agent's node, whole.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Registrations {
     #[prost(uint64, tag = "1")]
     pub generation: u64,
-    #[prost(message, repeated, tag = "2")]
-    pub workloads: ::prost::alloc::vec::Vec<Registration>,
+    /// Encoded Registrations.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub workloads: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
+/// Who reads a registration or a rule writes again what it understood. Where that is not what came, byte for byte, there is
+/// something in it that the reader does not know: then it recognises nobody.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Registration {
     #[prost(string, tag = "1")]
     pub spiffe_id: ::prost::alloc::string::String,
-    #[prost(message, repeated, tag = "2")]
-    pub rules: ::prost::alloc::vec::Vec<Rule>,
+    /// Encoded Rules.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub rules: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     /// The kind of key to make: `p256` where empty.
     #[prost(string, tag = "3")]
     pub key: ::prost::alloc::string::String,

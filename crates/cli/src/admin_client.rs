@@ -5,9 +5,9 @@ mod way;
 use std::path::Path;
 
 use api::admin::{
-    Access, Approve, Bundle, Certified, Certify, Count, CountQuery, DecisionQuery, Explanation, Failure, FailureCode,
-    Finding, Impersonate, Impersonated, JoinToken, LoginLink, MakeJoinToken, Peer, Proposal, Publication, Publish,
-    Published, Restore, Retire, Revocation, Revoke, Rollback, Status, Withdraw,
+    Access, Approve, Budget, Bundle, Certified, Certify, Count, CountQuery, DecisionQuery, Explanation, Failure,
+    FailureCode, Finding, Impersonate, Impersonated, JoinToken, LoginLink, MakeJoinToken, Peer, Proposal, Publication,
+    Publish, Published, Registered, Restore, Retire, Revocation, Revoke, Rollback, Rotate, Rotation, Status, Withdraw,
 };
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
@@ -74,6 +74,38 @@ impl AdminClient {
     /// See [`Self::status`].
     pub async fn bundle(&self, domain: &str) -> Result<Bundle, Failed> {
         self.get(&format!("/v1/bundles/{}", escape(domain))).await
+    }
+
+    /// Every registered workload with what is held of it.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn identities(&self) -> Result<Vec<Registered>, Failed> {
+        self.get("/v1/identities").await
+    }
+
+    /// If issuance stopped now: what fails when.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn budget(&self) -> Result<Budget, Failed> {
+        self.get("/v1/identities/budget").await
+    }
+
+    /// How far the keys of every domain have come.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn rotations(&self) -> Result<Vec<Rotation>, Failed> {
+        self.get("/v1/rotations").await
+    }
+
+    /// Begins, takes back or forces a rotation.
+    ///
+    /// # Errors
+    /// See [`Self::status`].
+    pub async fn rotate(&self, question: &Rotate) -> Result<Rotation, Failed> {
+        self.post("/v1/rotations", question).await
     }
 
     /// Why one call was allowed or refused.

@@ -2,19 +2,25 @@
 
 mod ask;
 mod change;
+#[cfg(test)]
+mod documented;
 mod files;
 mod fleet;
+mod identity;
 mod run;
+mod verify;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use ask::{Asking, Call, Decisions, Explain, Fetch, Identity, OutcomeArg, WhatCan, WhoCan};
+pub use self::identity::{Bundle, Fetch, Identity, RotateRoot};
+pub use ask::{Asking, Call, Decisions, Explain, OutcomeArg, WhatCan, WhoCan};
 pub use change::{Approve, Publish, Restore, Revisions, Revoke, Rollback, Withdraw};
 pub use files::{Init, Listing, Schema};
 pub use fleet::{Certificate, JoinToken, Operator, Retire};
 pub use run::{RunControl, RunPeer, Up};
+pub use verify::{Verify, VerifyId, VerifyJwtSvid, VerifySvid};
 
 /// The first group of commands, where there is an example to try.
 const TRY: &str = "\u{1b}[1mTry it\u{1b}[0m
@@ -57,7 +63,6 @@ const COMMANDS: &str = "\u{1b}[1mA trust directory\u{1b}[0m
 
 \u{1b}[1mAsk what runs\u{1b}[0m
   call                 make one real call as a workload: call --as DOMAIN/WORKLOAD METHOD URL
-  identity fetch       write certificate, key and roots for other tools, and a curl line that works
   decisions            what was asked and answered, one line each; --follow stays, --counts counts
   explain ID           why one call was allowed or refused, step by step
   who-can ROUTE        which callers may call a route, by which policy, under which conditions
@@ -65,6 +70,14 @@ const COMMANDS: &str = "\u{1b}[1mA trust directory\u{1b}[0m
   subjects             whose trust is taken away: since when, until when, by whom, why
   doctor               what works, and what somebody should look at
   login                a link that opens the console in a browser, once
+
+\u{1b}[1mIdentities\u{1b}[0m
+  identity fetch       write certificate, key and roots for other tools, and a curl line that works
+  identity list        every workload: how it is recognised, who holds its identity, and until when
+  identity budget      if issuance stopped now: what fails first, and when
+  identity bundle      the trust bundle of a domain: identity bundle DOMAIN
+  identity rotate-root replace the root of a domain, or its JWT key; no connection fails
+  verify               why an ID, an X.509-SVID or a JWT-SVID would be refused, without asking anybody
 
 \u{1b}[1mOptions\u{1b}[0m
   -h, --help           this, or `countersign COMMAND --help`
@@ -188,9 +201,15 @@ pub enum Command {
     /// permit, and calls the gateway over mutual TLS. Exit code 0: allowed. 1: refused by Countersign. 2: not reached, or
     /// the service failed.
     Call(Call),
-    /// Identities of workloads
+    /// Identities of workloads: who holds what, for how long it lasts without an issuer, and the keys behind it
     #[command(subcommand)]
     Identity(Identity),
+    /// Why a credential is or would be refused, without asking anybody
+    ///
+    /// By the code that decides calls. Exit code 0: accepted. 1: refused, with each rule that fails. 2: a file cannot be
+    /// read.
+    #[command(subcommand)]
+    Verify(Verify),
     /// What was asked and answered, one line each
     Decisions(Decisions),
     /// Why one call was allowed or refused, step by step
@@ -242,6 +261,8 @@ mod tests {
         let command = Cli::command();
         let mut exist: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
         named.sort_unstable();
+        // a command of several parts has a line for each
+        named.dedup();
         exist.sort_unstable();
         assert_eq!(named, exist);
     }

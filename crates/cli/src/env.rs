@@ -23,6 +23,8 @@ pub struct Env {
     pub no_color: bool,
     /// `TERM` is `dumb`.
     pub dumb_terminal: bool,
+    /// `CREDENTIALS_DIRECTORY`: the secrets that systemd hands to a service.
+    pub service_credentials: Option<PathBuf>,
     /// `PATH`.
     pub path: Vec<PathBuf>,
     /// `TMPDIR`, or `/tmp`.
@@ -42,6 +44,7 @@ impl Env {
             home: set("HOME").map(PathBuf::from),
             no_color: set("NO_COLOR").is_some(),
             dumb_terminal: set("TERM").is_some_and(|value| value == "dumb"),
+            service_credentials: set("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             path: set("PATH").map(|value| std::env::split_paths(&value).collect()).unwrap_or_default(),
             temporary: set("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from),
         }

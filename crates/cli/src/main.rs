@@ -16,9 +16,9 @@ mod doctor;
 mod env;
 mod exit;
 mod explain;
-mod fetch;
 mod fleet;
 mod https;
+mod identities;
 mod init;
 mod join;
 mod key;
@@ -38,6 +38,7 @@ mod tasks;
 mod term;
 mod tests_command;
 mod trust;
+mod verify;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -45,7 +46,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mimalloc::MiMalloc;
 
-use crate::args::{Cli, Command, Identity, Operator};
+use crate::args::{Cli, Command, Operator};
 use crate::env::Env;
 use crate::exit::{Exit, Failed, Outcome};
 use crate::term::{Palette, Tone, harmless_lines};
@@ -112,7 +113,8 @@ fn run(command: Command, env: &Env) -> Outcome {
         Command::Doctor(args) => doctor::run(&args, env),
         Command::Login(args) => login::run(&args, env),
         Command::Call(args) => call::run(args, env),
-        Command::Identity(Identity::Fetch(args)) => fetch::run(&args, env),
+        Command::Identity(what) => identities::run(&what, env),
+        Command::Verify(what) => verify::run(&what, env),
         Command::Decisions(args) => decisions::run(args, env),
         Command::Explain(args) => explain::run(&args, env),
     }

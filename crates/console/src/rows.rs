@@ -1,7 +1,7 @@
 //! Decisions as lines of a listing.
 
 use api::admin::{Answer, Decision, Decisions, Entry, Identity, Refusals};
-use types::facts::Outcome;
+use types::facts::{Outcome, Protocol};
 use types::{Mode, Reason};
 
 use crate::show::{When, cut, duration, grouped, link, short_decision};
@@ -135,7 +135,10 @@ pub(crate) fn caller(decision: &Decision) -> String {
 /// The status, and why it was so or how long it took.
 fn ended(decision: &Decision) -> (String, String) {
     if decision.outcome == Outcome::Deny {
-        return (status_of(&decision.reason), decision.reason.clone());
+        // in a handshake nobody is answered, whatever the reason is answered with later
+        let in_handshake = decision.protocol == Protocol::Tls;
+        let status = if in_handshake { "TLS".to_owned() } else { status_of(&decision.reason) };
+        return (status, decision.reason.clone());
     }
     let shadowed = decision.noted.iter().find(|noted| noted.mode == Mode::Shadow);
     match (&decision.completion, shadowed) {
@@ -151,7 +154,7 @@ fn status_text(status: Option<u16>) -> String {
 }
 
 /// The status of a refusal; `TLS` where the handshake failed instead.
-pub(crate) fn status_of(reason: &str) -> String {
+fn status_of(reason: &str) -> String {
     match Reason::from_code(reason).map(Reason::status) {
         Some(0) => "TLS".to_owned(),
         Some(status) => status.to_string(),

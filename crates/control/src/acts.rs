@@ -59,7 +59,7 @@ pub fn not_done(ledger: &Ledger, act: &Administration<'_>, failure: NotDone<NotW
 }
 
 /// Says on record that an act which stands there as accepted did not take effect.
-pub fn taken_back(ledger: &Ledger, act: &Administration<'_>, error: &StoreError) {
+pub fn taken_back(ledger: &Ledger, act: &Administration<'_>, error: &dyn fmt::Display) {
     let note = bounded(&format!("it did not take effect: {error}"), &limits::NOTE_BYTES);
     let facts = Administration { outcome: Outcome::Deny, note: &note, ..act.clone() };
     if let Err(error) = ledger.administration(&facts) {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::time::Duration;
 
 use policy::model::{self, Role, Unlisted};
-use trustdir::{Domain, Folder, NodeGroup, Operator, Owner, Revision, Service, Workload};
+use trustdir::{Domain, Federation, Folder, NodeGroup, Operator, Owner, Revision, Service, Workload};
 use types::{Label, PolicyId, RouteId, limits};
 
 /// What comes with `new`, one sentence each, at most as many as are read; the last one counts the rest. Empty where
@@ -60,6 +61,7 @@ fn organisation(old: &Revision, new: &Revision, said: &mut Vec<String>) {
     owners("the organisation", old.owners_of(&Folder::Organisation), new.owners_of(&Folder::Organisation), said);
     operators(old, new, said);
     node_groups(old, new, said);
+    federation(old, new, said);
     let (old, new) = (old.model(), new.model());
     value("the risk of the unknown", &old.risk_unknown, &new.risk_unknown, said);
     let zone = |model: &policy::Model| model.timezone.iana_name().unwrap_or("UTC").to_owned();
@@ -95,12 +97,26 @@ fn node_groups(old: &Revision, new: &Revision, said: &mut Vec<String>) {
     }
 }
 
+fn federation(old: &Revision, new: &Revision, said: &mut Vec<String>) {
+    for (name, before, after) in sides("federated trust domain", old.federation(), new.federation(), said) {
+        let Federation { trust_domain: _, url, profile, private_network, first } = before;
+        if (url, profile, private_network) != (&after.url, &after.profile, &after.private_network) {
+            said.push(format!("where the bundle of {name} is fetched changed"));
+        }
+        if *first != after.first {
+            said.push(format!("the first bundle of {name} changed"));
+        }
+    }
+}
+
 fn domains(old: &Revision, new: &Revision, said: &mut Vec<String>) {
     for (name, before, after) in sides("domain", old.domains(), new.domains(), said) {
-        let Domain { name: _, trust_domain: _, svid_ttl, when_stale, signals_stale, owners: owned_by } = before;
-        let life = |seconds: u64| format!("{seconds} s");
-        let what = format!("the life of certificates of {name}");
-        value(what, &life(svid_ttl.as_secs()), &life(after.svid_ttl.as_secs()), said);
+        let Domain { name: _, trust_domain: _, svid_ttl, jwt_ttl, key, when_stale, signals_stale, owners: owned_by } =
+            before;
+        let life = |life: &Duration| format!("{} s", life.as_secs());
+        value(format!("the life of certificates of {name}"), &life(svid_ttl), &life(&after.svid_ttl), said);
+        value(format!("the life of JWT-SVIDs of {name}"), &life(jwt_ttl), &life(&after.jwt_ttl), said);
+        value(format!("the kind of keys of {name}"), key, &after.key, said);
         owners(name, owned_by, &after.owners, said);
         value(format!("when_stale of {name}"), when_stale, &after.when_stale, said);
         value(format!("signals_stale of {name}"), signals_stale, &after.signals_stale, said);
@@ -192,15 +208,23 @@ fn routes(old: &model::Service, new: &model::Service, said: &mut Vec<String>) {
 
 fn workloads(old: &Revision, new: &Revision, said: &mut Vec<String>) {
     for (name, before, after) in sides("workload", old.workloads(), new.workloads(), said) {
-        let Workload { id: _, spiffe_id: _, rules, svid_ttl, runs_on } = before;
+        let Workload { id: _, spiffe_id, federated: _, rules, svid_ttl, jwt_ttl, key, runs_on } = before;
+        value(format!("who {name} is"), spiffe_id, &after.spiffe_id, said);
         value(format!("where {name} runs"), &places(runs_on.as_ref()), &places(after.runs_on.as_ref()), said);
         if *rules != after.rules {
             said.push(format!("how {name} is attested changed"));
         }
-        if *svid_ttl != after.svid_ttl
-            && old.domains().get(name.domain()).map(|domain| domain.svid_ttl) != Some(*svid_ttl)
-        {
+        // what follows from the domain is told there
+        let of_domain = old.domains().get(name.domain()).map(|domain| (domain.svid_ttl, domain.jwt_ttl, domain.key));
+        let (svid_of_domain, jwt_of_domain, key_of_domain) = of_domain.unwrap_or_default();
+        if *svid_ttl != after.svid_ttl && svid_of_domain != *svid_ttl {
             said.push(format!("the life of certificates of {name} changed"));
+        }
+        if *jwt_ttl != after.jwt_ttl && jwt_of_domain != *jwt_ttl {
+            said.push(format!("the life of JWT-SVIDs of {name} changed"));
+        }
+        if key_of_domain != *key {
+            value(format!("the kind of keys of {name}"), key, &after.key, said);
         }
     }
 }

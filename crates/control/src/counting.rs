@@ -14,10 +14,10 @@ use api::admin::Answer;
 use record::{Cursor, DamageKind, Item, Record};
 use thiserror::Error;
 use types::facts::{self, Caller, Facts, Outcome};
-use types::{Clock, Mode, Reason, Timestamp, TrustDomain, limits};
+use types::{Clock, Mode, Reason, Timestamp, limits};
 
 use crate::intake::Intake;
-use crate::names;
+use crate::names::Callers;
 use crate::store::{CountKey, Fold, LanePosition, Store, StoreError};
 
 /// How often the log is looked at.
@@ -35,8 +35,8 @@ pub struct Counting {
     pub intake: Arc<Intake>,
     /// The store.
     pub store: Arc<Store>,
-    /// The organisation whose trust domains are shortened.
-    pub organisation: TrustDomain,
+    /// How callers are named.
+    pub callers: Callers,
     /// The listeners that take calls without TLS.
     pub plaintext: BTreeSet<String>,
     /// The clock.
@@ -286,7 +286,7 @@ impl Counting {
 
     fn caller(&self, caller: &Caller<'_>) -> String {
         match caller {
-            Caller::Verified(peer) => names::caller(peer.spiffe_id, &self.organisation),
+            Caller::Verified(peer) => self.callers.name(peer.spiffe_id),
             Caller::Unidentified { .. } => String::new(),
         }
     }

@@ -159,7 +159,7 @@ fn what_is_folded_and_not_kept_is_folded_again_and_nothing_twice() {
         log: world.log.dir().to_owned(),
         intake: Arc::clone(&world.control.parts.intake),
         store: Arc::clone(store),
-        organisation: TrustDomain::parse("example.internal").unwrap(),
+        callers: Callers::of(types::TrustDomain::parse("example.internal").unwrap()),
         plaintext: BTreeSet::new(),
         clock: world.clock.clone(),
     };

@@ -67,6 +67,7 @@ impl Control {
         self.examine_modes(now, &mut findings);
         self.examine_plaintext(now, &mut findings);
         self.examine_revocations(now, &mut findings);
+        self.examine_identities(now, &mut findings);
         self.examine_fleet(now, &mut findings);
         findings.extend(probe::upstreams(&self.parts.revision.load()));
         findings.sort_by_key(|finding| finding.severity);
@@ -198,10 +199,12 @@ impl Control {
                 let message = format!("{name} ended on {}", certificate.not_after);
                 findings.push(problem(SUBJECT, message, "calls are refused; see the log of the process for why"));
             } else if left < soon {
-                let hint = if certificate.is_root {
-                    "a root is not renewed by itself: plan its replacement"
-                } else {
-                    "it should have been renewed; see the log of the process for why it was not"
+                let hint = match (certificate.is_root, certificate.domain.as_str()) {
+                    (true, "system") => "every peer is bound to it: plan to let all of them join anew".to_owned(),
+                    (true, domain) => format!("replace it in time: countersign identity rotate-root {domain}"),
+                    (false, _) => {
+                        "it should have been renewed; see the log of the process for why it was not".to_owned()
+                    }
                 };
                 findings.push(warning(SUBJECT, format!("{name} ends on {}", certificate.not_after), hint));
             } else {

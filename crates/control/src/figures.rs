@@ -14,6 +14,7 @@ impl Control {
         families.extend(self.of_store());
         families.extend(self.of_certificates());
         families.extend(self.of_fleet(self.parts.clock.now()));
+        families.extend(self.of_identities());
         families.extend(self.parts.roles.figures());
         render(&families)
     }

@@ -1,12 +1,13 @@
 //! A control with everything around it that a test needs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use api::admin::{Admin, ListenerStatus, Publication, Publish, Published, Role};
-use api::issuance::{Answer, Bundles, Issuance, IssueError, Svid};
+use api::admin::{Admin, Keys, ListenerStatus, Publication, Publish, Published, Role};
+use api::issuance::{Answer, Bundles, Entitled, Issuance, IssueError, JwtSvid, Svid, WorkloadOrder};
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
@@ -21,7 +22,13 @@ use types::{
 
 use crate::metrics::Family;
 use crate::wire::state::Snapshot;
-use crate::{Certificate, ConsoleAt, Control, Ledger, NotReady, Parts, Place, Roles, Signature, Store};
+use crate::{
+    Certificate, ConsoleAt, Control, ForeignBundle, KeyState, KeyStep, Ledger, NotReady, Parts, Place, Roles, Signature,
+    Store, Succession,
+};
+
+pub mod keys;
+mod real;
 
 /// The size of a log in tests.
 pub const LOG_BYTES: u64 = 16 * 1024 * 1024;
@@ -29,19 +36,23 @@ pub const LOG_BYTES: u64 = 16 * 1024 * 1024;
 /// 2026-11-23, a Monday.
 pub const NOW: u64 = 1_795_425_242;
 
-/// Roots of one domain; issues nothing by itself.
-pub struct Roots;
+/// The bundles of the keys that rotate, or of a real issuer; issues nothing by itself.
+pub struct Roots(pub Arc<Told>);
 
 fn refused<'a, T: Send + 'a>() -> Answer<'a, T> {
-    Box::pin(std::future::ready(Err(IssueError::Unavailable("control asks for roots only".to_owned()))))
+    Box::pin(std::future::ready(Err(IssueError::Unavailable("control asks for bundles only".to_owned()))))
 }
 
 impl Issuance for Roots {
-    fn entitled<'a>(&'a self, _: &'a Selectors) -> Answer<'a, Vec<SpiffeId>> {
+    fn entitled<'a>(&'a self, _: &'a Selectors) -> Answer<'a, Vec<Entitled>> {
         refused()
     }
 
-    fn mint_workload<'a>(&'a self, _: &'a Selectors, _: &'a SpiffeId, _: &'a [u8]) -> Answer<'a, Svid> {
+    fn mint_workload<'a>(&'a self, _: &'a Selectors, _: &'a WorkloadOrder) -> Answer<'a, Svid> {
+        refused()
+    }
+
+    fn mint_jwt<'a>(&'a self, _: &'a Selectors, _: &'a SpiffeId, _: &'a [String]) -> Answer<'a, JwtSvid> {
         refused()
     }
 
@@ -50,8 +61,7 @@ impl Issuance for Roots {
     }
 
     fn bundles(&self) -> Bundles {
-        let domain = TrustDomain::parse("shop.example.internal").unwrap();
-        Bundles { generation: 1, roots: [(domain, vec![vec![1, 2, 3]])].into() }
+        self.0.issuer.get().map_or_else(|| self.0.keys.bundles(), Issuance::bundles)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -69,6 +79,12 @@ pub struct Told {
     pub dumb: AtomicBool,
     /// Who decides what workloads get, where a test needs a real one.
     pub issuer: std::sync::OnceLock<issuer::Issuer>,
+    /// What rotates.
+    pub keys: keys::Machine,
+    /// The time of rotations.
+    clock: Mutex<Arc<ManualClock>>,
+    /// The trust domains of others, as they were told last.
+    pub federated: Mutex<BTreeMap<TrustDomain, ForeignBundle>>,
     pub acts: Mutex<Vec<String>>,
     /// Workload, operator and request of each certificate that was issued.
     pub minted: Mutex<Vec<(String, String, Vec<u8>)>>,
@@ -77,7 +93,7 @@ pub struct Told {
 }
 
 impl Told {
-    fn new(now: Timestamp) -> Self {
+    pub fn new(now: Timestamp) -> Self {
         let system = Authority::of("system.example.internal", now);
         let year = LeafPlan {
             not_after: now.plus_seconds(365 * 86_400),
@@ -88,6 +104,9 @@ impl Told {
             system,
             dumb: AtomicBool::new(false),
             issuer: std::sync::OnceLock::new(),
+            keys: keys::Machine::new(),
+            clock: Mutex::new(Arc::new(ManualClock::new(now))),
+            federated: Mutex::default(),
             acts: Mutex::default(),
             minted: Mutex::default(),
             not_ready: Mutex::default(),
@@ -112,6 +131,17 @@ impl Told {
 
     pub fn acts(&self) -> Vec<String> {
         self.acts.lock().unwrap().clone()
+    }
+
+    fn issuer_there(&self) -> Result<&issuer::Issuer, IssueError> {
+        self.issuer.get().ok_or_else(|| IssueError::NotEntitled("the double places nobody".to_owned()))
+    }
+}
+
+fn issuer_place(place: &Place) -> issuer::Place {
+    match place {
+        Place::Everywhere => issuer::Place::Everywhere,
+        Place::Node { name, groups } => issuer::Place::Node { name: name.clone(), groups: groups.clone() },
     }
 }
 
@@ -168,18 +198,42 @@ impl Roles for Told {
         &self,
         place: &Place,
         selectors: &Selectors,
-        id: &SpiffeId,
-        csr_der: &[u8],
+        order: &WorkloadOrder,
     ) -> Result<Svid, IssueError> {
         self.tell(format!("place {place:?}"));
-        let Some(issuer) = self.issuer.get() else {
-            return Err(IssueError::NotEntitled("the double places nobody".to_owned()));
-        };
-        let place = match place {
-            Place::Everywhere => issuer::Place::Everywhere,
-            Place::Groups(groups) => issuer::Place::Groups(groups.clone()),
-        };
-        issuer.mint_workload_at(&place, selectors, id, csr_der)
+        self.issuer_there()?.mint_workload_at(&issuer_place(place), selectors, order)
+    }
+
+    fn mint_jwt_at(
+        &self,
+        place: &Place,
+        selectors: &Selectors,
+        id: &SpiffeId,
+        audience: &[String],
+    ) -> Result<JwtSvid, IssueError> {
+        self.issuer_there()?.mint_jwt_at(&issuer_place(place), selectors, id, audience)
+    }
+
+    fn key_states(&self) -> Vec<KeyState> {
+        let real = |issuer: &issuer::Issuer| issuer.key_states().into_iter().map(real::state).collect();
+        self.issuer.get().map_or_else(|| self.keys.states(), real)
+    }
+
+    fn rotate_keys(&self, domain: &Label, keys: Keys, step: KeyStep) -> Result<KeyState, IssueError> {
+        if let Some(issuer) = self.issuer.get() {
+            return issuer.rotate(domain, keys, real::step(step)).map(real::state).map_err(|error| real::refused(&error));
+        }
+        let now = self.clock.lock().unwrap().now();
+        self.keys.step(domain, keys, step, now)
+    }
+
+    fn successions(&self) -> Vec<Succession> {
+        let real = |issuer: &issuer::Issuer| issuer.successions().into_iter().map(real::succession).collect();
+        self.issuer.get().map_or_else(|| self.keys.successions(), real)
+    }
+
+    fn set_federated(&self, federated: BTreeMap<TrustDomain, ForeignBundle>) {
+        *self.federated.lock().unwrap() = federated;
     }
 
     fn mint_gateway(&self, _: &Label, domain: &Label, _: &[u8]) -> Result<Svid, IssueError> {
@@ -309,7 +363,12 @@ impl World {
 
     /// The same, with the keys of an earlier one.
     pub fn with_roles(first: &MemoryFiles, dir: Folder, max_bytes: u64, told: Arc<Told>) -> Self {
-        let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(NOW)));
+        Self::at(first, dir, max_bytes, told, Arc::new(ManualClock::new(Timestamp::from_seconds(NOW))))
+    }
+
+    /// The same, at a moment.
+    fn at(first: &MemoryFiles, dir: Folder, max_bytes: u64, told: Arc<Told>, clock: Arc<ManualClock>) -> Self {
+        *told.clock.lock().unwrap() = Arc::clone(&clock);
         let as_clock: Arc<dyn Clock> = clock.clone();
         let node = Label::parse("local").unwrap();
         let config =
@@ -351,7 +410,7 @@ impl World {
             signals: Arc::new(ArcSwap::from_pointee(signals)),
             wire: Some("192.0.2.1:8440".parse().unwrap()),
             store,
-            issuance: Arc::new(Roots),
+            issuance: Arc::new(Roots(Arc::clone(&told))),
             roles: told.clone(),
             ledger,
             clock: as_clock,
@@ -367,6 +426,19 @@ impl World {
         let Self { dir, control, log, lane, told, .. } = self;
         drop((control, lane, log, told));
         Self::on(dir, LOG_BYTES)
+    }
+
+    /// The process ends in order; another starts at once, with the same keys.
+    pub fn restart_now(self) -> Self {
+        let told = Arc::clone(&self.told);
+        self.restart_with(|| told)
+    }
+
+    /// The same, with keys that are opened when nobody holds the earlier ones any more.
+    pub fn restart_with(self, told: impl FnOnce() -> Arc<Told>) -> Self {
+        let Self { dir, control, log, lane, told: before, clock, changes } = self;
+        drop((control, lane, log, changes, before));
+        Self::at(&files(), dir, LOG_BYTES, told(), clock)
     }
 
     pub fn admin(&self) -> &dyn Admin {

@@ -13,9 +13,9 @@ use api::admin::{
 use record::{DamageKind, Item, ReadError, Record};
 use tokio::sync::mpsc::Sender;
 use types::facts::{self, Caller, Facts, Outcome};
-use types::{Clock, DecisionId, Timestamp, TrustDomain, limits};
+use types::{Clock, DecisionId, Timestamp, limits};
 
-use crate::names::{self, DecisionName};
+use crate::names::{Callers, DecisionName};
 pub use merged::Logs;
 use merged::{Found, Merged};
 
@@ -35,8 +35,8 @@ const NAMESAKES: usize = 10;
 pub struct History {
     /// This node's own log, and those that were shipped here.
     pub logs: Logs,
-    /// The organisation whose trust domains are shortened.
-    pub organisation: TrustDomain,
+    /// How callers are named.
+    pub callers: Callers,
     /// For knowing how long a line has waited.
     pub clock: Arc<dyn Clock>,
 }
@@ -211,7 +211,7 @@ impl History {
 
     fn decision(&self, enforcer: &str, record: &Record<'_>, facts: &facts::Decision<'_>) -> Decision {
         let (caller, identity) = match &facts.caller {
-            Caller::Verified(peer) => (names::caller(peer.spiffe_id, &self.organisation), verified(peer)),
+            Caller::Verified(peer) => (self.callers.name(peer.spiffe_id), verified(peer)),
             Caller::Unidentified { claimed } => {
                 (String::new(), Identity::Unidentified { claimed: (*claimed).to_owned() })
             }

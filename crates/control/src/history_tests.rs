@@ -48,9 +48,9 @@ fn fixture() -> Fixture {
     };
     let log = Log::open(config, clock.clone()).unwrap();
     let lane = log.lane("worker-0").unwrap();
-    let organisation = TrustDomain::parse("acme.internal").unwrap();
+    let organisation = types::TrustDomain::parse("acme.internal").unwrap();
     let logs = Logs { own: path, intake: crate::Intake::open(dir.path(), 1024 * 1024).unwrap() };
-    let history = History { logs, organisation, clock: clock.clone() };
+    let history = History { logs, callers: Callers::of(organisation), clock: clock.clone() };
     Fixture { _dir: dir, _log: log, lane, clock, history }
 }
 

@@ -1,6 +1,10 @@
 //! Names as operators read them: workloads instead of SPIFFE IDs, and short forms of decision ids.
 
-use types::{DecisionId, Timestamp, TrustDomain};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use trustdir::Revision;
+use types::{DecisionId, SpiffeId, Timestamp, TrustDomain, WorkloadId};
 
 /// `finance/payments` for `spiffe://finance.acme.internal/payments`; other SPIFFE IDs stay as they are.
 pub fn caller(spiffe_id: &str, organisation: &TrustDomain) -> String {
@@ -11,6 +15,47 @@ pub fn caller(spiffe_id: &str, organisation: &TrustDomain) -> String {
         plain.then(|| format!("{domain}/{path}"))
     };
     short().unwrap_or_else(|| spiffe_id.to_owned())
+}
+
+/// The name of a workload whose identity another trust domain issues.
+pub fn federated(spiffe_id: &str, revision: &Revision) -> Option<String> {
+    let mut named = revision.model().federated.iter();
+    named.find(|(id, _)| id.as_str() == spiffe_id).map(|(_, workload)| workload.to_string())
+}
+
+/// The SPIFFE ID that `finance/web` has elsewhere, where another trust domain issues it; otherwise the one that was given.
+pub fn identity_of(id: SpiffeId, revision: &Revision) -> SpiffeId {
+    let name = caller(id.as_str(), &revision.model().organisation).parse::<WorkloadId>();
+    let elsewhere = name.ok().and_then(|name| revision.model().federated.id_of(&name));
+    elsewhere.cloned().unwrap_or(id)
+}
+
+/// Names callers as the running revision does.
+#[derive(Clone)]
+pub struct Callers {
+    organisation: TrustDomain,
+    running: Option<Arc<ArcSwap<Revision>>>,
+}
+
+impl Callers {
+    /// Under whatever revision runs at the moment of the question.
+    pub fn under(running: &Arc<ArcSwap<Revision>>) -> Self {
+        let organisation = running.load().model().organisation.clone();
+        Self { organisation, running: Some(Arc::clone(running)) }
+    }
+
+    /// Of an organisation, without a revision.
+    #[cfg(test)]
+    pub const fn of(organisation: TrustDomain) -> Self {
+        Self { organisation, running: None }
+    }
+
+    /// `finance/payments`; what has no such name stays as it is.
+    pub fn name(&self, spiffe_id: &str) -> String {
+        let name = caller(spiffe_id, &self.organisation);
+        let elsewhere = self.running.as_ref().filter(|_| name == spiffe_id);
+        elsewhere.and_then(|running| federated(spiffe_id, &running.load())).unwrap_or(name)
+    }
 }
 
 /// A decision's name as somebody typed or pasted it: a whole id, its beginning, or beginning and end with an ellipsis.

@@ -151,6 +151,7 @@ impl Control {
     fn put_in_force(&self, publication: &Publication, revision: &Arc<Revision>) {
         self.parts.revision.store(Arc::clone(revision));
         self.parts.roles.apply(revision);
+        self.settle_federation();
         self.changed();
         self.users.send_replace(has_users(revision));
         self.end_sessions_of_the_gone(revision);

@@ -1,12 +1,12 @@
 //! What control needs of the roles that run beside it in this process, without knowing them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use api::admin::Role;
-use api::issuance::{IssueError, Svid};
+use api::admin::{Keys, Role, RotationPhase};
+use api::issuance::{IssueError, JwtKey, JwtSvid, Svid, WorkloadOrder};
 use trustdir::Revision;
-use types::{Label, Selectors, SpiffeId, Timestamp, WorkloadId};
+use types::{KeyKind, Label, Selectors, SpiffeId, Timestamp, TrustDomain, WorkloadId};
 
 use crate::metrics::Family;
 
@@ -62,9 +62,36 @@ pub trait Roles: Send + Sync {
         &self,
         place: &Place,
         selectors: &Selectors,
-        id: &SpiffeId,
-        csr_der: &[u8],
+        order: &WorkloadOrder,
     ) -> Result<Svid, IssueError>;
+
+    /// A JWT-SVID for a workload that runs at a place: refused where it is not placed there. Recorded, also when refused.
+    ///
+    /// # Errors
+    /// [`IssueError`].
+    fn mint_jwt_at(
+        &self,
+        place: &Place,
+        selectors: &Selectors,
+        id: &SpiffeId,
+        audience: &[String],
+    ) -> Result<JwtSvid, IssueError>;
+
+    /// How far the keys of every domain have come: all of them, rotated or not, by domain, roots before JWT keys.
+    fn key_states(&self) -> Vec<KeyState>;
+
+    /// One step of a rotation: taken whole, or not at all, also when the process dies in the middle of it.
+    ///
+    /// # Errors
+    /// [`IssueError::BadRequest`] where the step cannot be taken from where the keys are, or the domain is unknown;
+    /// [`IssueError::Unavailable`] where the keys cannot be read or written. What signed before goes on signing.
+    fn rotate_keys(&self, domain: &Label, keys: Keys, step: KeyStep) -> Result<KeyState, IssueError>;
+
+    /// Who vouches for the roots that were not always there.
+    fn successions(&self) -> Vec<Succession>;
+
+    /// The trust domains of others, whole: what was there before and is missing now is forgotten.
+    fn set_federated(&self, federated: BTreeMap<TrustDomain, ForeignBundle>);
 
     /// The server identity of a proxy in a domain. Recorded.
     ///
@@ -93,8 +120,79 @@ pub struct Signature {
 pub enum Place {
     /// On the node that shares control's process, which belongs to every group.
     Everywhere,
-    /// On a node of these groups.
-    Groups(BTreeSet<Label>),
+    /// On a node that joined.
+    Node {
+        /// Its name.
+        name: Label,
+        /// The groups that it is in.
+        groups: BTreeSet<Label>,
+    },
+}
+
+/// How far one domain's keys have come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyState {
+    /// The domain.
+    pub domain: Label,
+    /// Which keys.
+    pub keys: Keys,
+    /// Where they are: never [`RotationPhase::Acknowledged`], which the issuer cannot know.
+    pub phase: RotationPhase,
+    /// Since when; absent where no rotation was ever made.
+    pub since: Option<Timestamp>,
+    /// Whether no further step is to be taken until an operator says so.
+    pub held: bool,
+    /// SHA-256 of the root, or the key id, that signs.
+    pub current: String,
+    /// The same of the one that follows, or, while the new one signs, of the one that goes; `""` for none.
+    pub other: String,
+    /// The kind of the key that follows, or of the one that signs where none does.
+    pub key: KeyKind,
+    /// While the new key signs: when the last thing that the old one signed has run out.
+    pub old_ends: Option<Timestamp>,
+    /// When the root that signs ends; absent for JWT keys.
+    pub not_after: Option<Timestamp>,
+}
+
+/// A step of a rotation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum KeyStep {
+    /// From idle: makes the next key, which nobody knows.
+    Prepare,
+    /// From prepared: the next key is in the bundle.
+    Publish,
+    /// From published: the next key signs, the old one stays in the bundle.
+    Sign,
+    /// From signing: the old key leaves the bundle and is destroyed.
+    Retire,
+    /// One step back, and held there.
+    Back,
+    /// Held, or let go on.
+    Hold(bool),
+    /// From anywhere: a new key signs at once, and every other key leaves the bundle and is destroyed.
+    Emergency,
+}
+
+/// Who vouches for a root: the one before it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Succession {
+    /// Whose roots.
+    pub trust_domain: TrustDomain,
+    /// SHA-256 of the root that signs, DER.
+    pub by: [u8; 32],
+    /// The root that follows, DER.
+    pub root_der: Vec<u8>,
+    /// Over [`api::protocol::SUCCESSION_CONTEXT`], the trust domain, a line feed and the SHA-256 of `root_der`.
+    pub signature: Vec<u8>,
+}
+
+/// What somebody else's trust domain rests on. Empty revokes all of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ForeignBundle {
+    /// DER of each root.
+    pub roots: Vec<Vec<u8>>,
+    /// The keys that sign its JWT-SVIDs.
+    pub jwt_keys: Vec<JwtKey>,
 }
 
 /// A revision cannot become current.

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::admin::{
-    Access, Admin, Approve, Bundle, Certified, Certify, Count, CountQuery, Counts, Decision, DecisionQuery, Decisions,
-    Explanation, Failure, FailureCode, Finding, Health, Impersonate, Impersonated, JoinToken, ListenerStatus,
-    LoginLink, MakeJoinToken, MapDomain, Minute, Peer, Proposal, Publication, Publish, Published, Restore, Retire,
-    Revocation, Revoke, Rollback, Session, Status, Withdraw,
+    Access, Admin, Approve, Budget, Bundle, Certified, Certify, Count, CountQuery, Counts, Decision, DecisionQuery,
+    Decisions, Explanation, Failure, FailureCode, Federated, Finding, Health, Impersonate, Impersonated, JoinToken,
+    ListenerStatus, LoginLink, MakeJoinToken, MapDomain, Minute, Peer, Proposal, Publication, Publish, Published,
+    Registered, Restore, Retire, Revocation, Revoke, Rollback, Rotate, Rotation, Session, Status, Withdraw,
 };
 use api::issuance::{Issuance, IssueError};
 use arc_swap::ArcSwap;
@@ -25,14 +25,17 @@ use crate::access;
 use crate::acts;
 use crate::counting::{Counter, Counting};
 use crate::explain::{Known, explain};
+use crate::federation::Federations;
 use crate::history::{History, Logs, unreadable};
 use crate::intake::Intake;
 use crate::ledger::Ledger;
 use crate::map::map;
+use crate::names::Callers;
 use crate::operators::Strangers;
 use crate::peers::Peers;
 use crate::pem;
 use crate::roles::Roles;
+use crate::rotation::Rotating;
 use crate::store::Store;
 use crate::wire::hub::Hub;
 
@@ -104,6 +107,10 @@ pub struct Control {
     pub(crate) strangers: Strangers,
     /// What the connections of peers share.
     pub(crate) hub: Hub,
+    /// The trust domains of others.
+    pub(crate) federation: Federations,
+    /// What the driver of rotations remembers.
+    pub(crate) rotating: Rotating,
     remembered: Mutex<Vec<Arc<Revision>>>,
     draining: AtomicBool,
     started: Timestamp,
@@ -120,11 +127,11 @@ impl Control {
             log: parts.log.dir().to_owned(),
             intake: Arc::clone(&parts.intake),
             store: Arc::clone(&parts.store),
-            organisation: parts.revision.load().model().organisation.clone(),
+            callers: Callers::under(&parts.revision),
             plaintext: parts.listeners.iter().filter(|one| one.plaintext).map(|one| one.name.clone()).collect(),
             clock: Arc::clone(&parts.clock),
         };
-        Ok(Self {
+        let control = Self {
             counter: Counter::start(counting)?,
             started: parts.clock.now(),
             publishing: Mutex::default(),
@@ -132,10 +139,14 @@ impl Control {
             users: watch::Sender::new(has_users(&parts.revision.load())),
             strangers: Strangers::default(),
             hub: Hub::new(Peers::of(joined)),
+            federation: Federations::default(),
+            rotating: Rotating::default(),
             remembered: Mutex::default(),
             draining: AtomicBool::new(false),
             parts,
-        })
+        };
+        control.settle_federation();
+        Ok(control)
     }
 
     /// From now on it says that it is stopping.
@@ -164,7 +175,7 @@ impl Control {
     fn history(&self) -> History {
         History {
             logs: Logs { own: self.parts.log.dir().to_owned(), intake: Arc::clone(&self.parts.intake) },
-            organisation: self.parts.revision.load().model().organisation.clone(),
+            callers: Callers::under(&self.parts.revision),
             clock: Arc::clone(&self.parts.clock),
         }
     }
@@ -272,6 +283,10 @@ impl Admin for Control {
         })?;
         let revision = self.parts.revision.load();
         self.judge(&revision, operator, &workload)?;
+        if let Some(id) = revision.model().federated.id_of(&workload) {
+            let hint = "ask for it where that trust domain is at home";
+            return Err(bad(format!("`{workload}` is {id}: another trust domain issues its identity"), hint));
+        }
         let svid = self.parts.roles.impersonate(&workload, operator, &csr).map_err(|error| not_issued(&error))?;
         Ok(Impersonated {
             spiffe_id: svid.spiffe_id.to_string(),
@@ -318,16 +333,27 @@ impl Admin for Control {
     }
 
     fn bundle(&self, domain: &str) -> Result<Bundle, Failure> {
-        let trust_domain = format!("{domain}.{}", self.parts.revision.load().model().organisation);
-        let bundles = self.parts.issuance.bundles();
-        let found = bundles.roots.iter().find(|(name, _)| name.as_str() == trust_domain);
-        let (name, roots) = found.ok_or_else(|| {
-            let known: Vec<String> = self.parts.revision.load().domains().keys().map(Label::to_string).collect();
-            let shown: String = domain.chars().take(80).collect();
-            let hint = format!("the domains are {}", known.join(", "));
-            Failure::new(FailureCode::NotFound, format!("there is no domain `{shown}`"), hint)
-        })?;
-        Ok(Bundle { trust_domain: name.to_string(), roots: pem::certificates(roots) })
+        self.bundle_of(domain)
+    }
+
+    fn identities(&self) -> Result<Vec<Registered>, Failure> {
+        Ok(self.registered())
+    }
+
+    fn budget(&self) -> Result<Budget, Failure> {
+        Ok(self.outage_budget())
+    }
+
+    fn rotations(&self) -> Result<Vec<Rotation>, Failure> {
+        Ok(self.rotations_now())
+    }
+
+    fn rotate(&self, operator: &str, request: &Rotate) -> Result<Rotation, Failure> {
+        self.rotate_keys_of(operator, request)
+    }
+
+    fn federated(&self) -> Result<Vec<Federated>, Failure> {
+        self.federated_domains()
     }
 
     fn may_view(&self, operator: &str) -> Result<(), Failure> {
@@ -455,7 +481,7 @@ pub(crate) fn counts(revision: &Revision) -> Counts {
 pub(crate) fn not_issued(error: &IssueError) -> Failure {
     let code = match error {
         IssueError::NotEntitled(_) => FailureCode::NotAllowed,
-        IssueError::Unavailable(_) => FailureCode::Unavailable,
+        IssueError::Unavailable(_) | IssueError::Limited(_) => FailureCode::Unavailable,
         IssueError::BadRequest(_) => FailureCode::BadRequest,
     };
     Failure::new(code, error.to_string(), "")

@@ -53,6 +53,10 @@ impl Wire for Takes {
         nothing()
     }
 
+    async fn mint_jwt(&self, _: Request<messages::MintJwtRequest>) -> Answer<messages::MintJwtResponse> {
+        nothing()
+    }
+
     async fn mint_gateway(&self, _: Request<messages::MintGatewayRequest>) -> Answer<messages::MintResponse> {
         nothing()
     }

@@ -13,6 +13,7 @@ use wire::system;
 
 use crate::acts::{self, bounded};
 use crate::history::unreadable;
+use crate::names;
 use crate::operators;
 use crate::service::Control;
 use crate::store::{Change, Held};
@@ -224,7 +225,10 @@ impl Control {
 
 /// What is meant, and its text for the record, also where it is none.
 fn parse(text: &str, revision: &Revision) -> (Result<Subject, SubjectError>, String) {
-    let parsed = Subject::parse(text.trim(), &revision.model().organisation);
+    let parsed = Subject::parse(text.trim(), &revision.model().organisation).map(|subject| match subject {
+        Subject::Spiffe(id) => Subject::Spiffe(names::identity_of(id, revision)),
+        other @ (Subject::Serial(_) | Subject::Key(_)) => other,
+    });
     let text = parsed.as_ref().map_or_else(|_| bounded(text, &limits::NOTE_BYTES), ToString::to_string);
     (parsed, text)
 }
@@ -236,7 +240,7 @@ fn no_such_subject(id: &SpiffeId, revision: &Revision) -> Failure {
         let hint = "`countersign fleet` names the peers, and `operators` in countersign.yaml the operators";
         return Failure::new(FailureCode::NotFound, message, hint);
     }
-    let name = crate::names::caller(id.as_str(), organisation);
+    let name = names::caller(id.as_str(), organisation);
     let known: Vec<String> = revision.workloads().keys().map(ToString::to_string).collect();
     let hint = match trustdir::nearest(&name, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),

@@ -131,3 +131,61 @@ fn whoever_may_not_give_trust_back_may_not_shorten_a_revocation_either() {
     let last = world.acts().pop().unwrap();
     assert!(last.starts_with(&format!("restore deny {STOREFRONT} by local")), "{last}");
 }
+
+#[test]
+fn a_node_loses_its_trust_for_a_time_and_has_it_again() {
+    let world = World::new();
+    let agent = types::SpiffeId::parse("spiffe://system.example.internal/agent/vm-1").unwrap();
+    let place = crate::store::Place {
+        role: api::admin::Role::Agent,
+        name: types::Label::parse("vm-1").unwrap(),
+        group: Some(types::Label::parse("vms").unwrap()),
+        domains: None,
+    };
+    let now = types::Clock::now(&*world.clock);
+    let unknown = world.admin().revoke("local", &revoke("node:agent/vm-1")).unwrap_err();
+    assert_eq!(unknown.code, FailureCode::NotFound, "nobody of that name joined");
+    let joined = crate::store::Joined { place, key: [7; 32], joined: now, last: crate::store::Last::default() };
+    world.control.hub.peers.add(joined);
+    let request = Revoke { seconds: Some(60), ..revoke("node:agent/vm-1") };
+    let revoked = world.admin().revoke("local", &request).unwrap();
+    assert_eq!((revoked.subject.as_str(), revoked.until), (agent.as_str(), Some(now.plus_seconds(60))));
+    let held = |world: &World| {
+        let now = types::Clock::now(&*world.clock);
+        world.control.parts.signals.load().revoked_id(&agent, now).is_some()
+    };
+    assert!(held(&world) && world.admin().fleet().unwrap()[0].revoked);
+    assert_eq!(world.admin().revocations().unwrap().len(), 1);
+    world.clock.advance(59);
+    assert!(held(&world));
+    world.clock.advance(2);
+    assert!(!held(&world) && !world.admin().fleet().unwrap()[0].revoked, "it ended by itself");
+    assert!(world.admin().revocations().unwrap().is_empty());
+}
+
+#[test]
+fn a_workload_of_somebody_else_is_revoked_by_our_name_for_it() {
+    let mut files = crate::fixture::files();
+    let federation = "federation:\n  - { name: partner.example, url: https://bundles.partner.example/, profile: https_web }\n";
+    crate::fixture::append(&mut files, "countersign.yaml", federation);
+    let web = |text: String| text.replace("workloads:", "workloads:\n  web: { spiffe_id: spiffe://partner.example/ns/web }");
+    let domain = String::from_utf8(files.remove("domains/shop/domain.yaml").unwrap()).unwrap();
+    files.insert("domains/shop/domain.yaml", web(domain));
+    let folder = crate::fixture::Folder::Own(tempfile::tempdir().unwrap());
+    let world = World::with(&files, folder, crate::fixture::LOG_BYTES);
+    let revoked = world.admin().revoke("local", &revoke("shop/web")).unwrap();
+    assert_eq!((revoked.subject.as_str(), revoked.note.as_str()), ("spiffe://partner.example/ns/web", ""));
+    let listed = world.admin().identities().unwrap();
+    let web = listed.iter().find(|one| one.workload == "shop/web").unwrap();
+    assert!(web.revoked && web.rules.is_empty(), "{web:?}");
+    assert!(world.admin().what_can("spiffe://partner.example/ns/web").is_ok());
+    world.decide(Call { caller: "spiffe://partner.example/ns/web", ..Call::ALLOWED });
+    let query = api::admin::DecisionQuery { caller: Some("shop/web".to_owned()), ..Default::default() };
+    let mut found = world.admin().decisions(&query).unwrap();
+    assert!(matches!(found.blocking_recv(), Some(api::admin::Entry::Decision(one)) if one.caller == "shop/web"));
+    let key = rcgen::KeyPair::generate().unwrap();
+    let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+    let request = api::admin::Impersonate { workload: "shop/web".to_owned(), csr };
+    let failure = world.admin().impersonate("local", &request).unwrap_err();
+    assert!(matches!(failure.code, FailureCode::BadRequest | FailureCode::NotAllowed), "{failure:?}");
+}

@@ -14,8 +14,9 @@ use x509_parser::oid_registry::{
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Version;
 
+use crate::extension::{NODE_OID, PREDECESSORS_OID, VIA_OID, read_name};
+use crate::predecessor::{Predecessor, read_predecessors};
 use crate::refusal::SvidRefusal;
-use crate::via::{VIA_OID, read_via};
 
 /// The extensions that path validation processes and that may therefore be critical.
 static UNDERSTOOD: [&Oid<'static>; 6] = [
@@ -35,6 +36,15 @@ pub(crate) struct Names<'a> {
     pub dns: Vec<&'a str>,
 }
 
+/// What matters of name constraints.
+pub(crate) struct Constraints {
+    pub critical: bool,
+    /// Some are about URIs.
+    pub uris: bool,
+    /// Some are about DNS names and start with a dot, which means something for URIs only (RFC 5280 4.2.1.10).
+    pub dotted: bool,
+}
+
 /// A parsed certificate with its extensions taken apart.
 pub(crate) struct Certificate<'a> {
     pub der: &'a [u8],
@@ -43,10 +53,14 @@ pub(crate) struct Certificate<'a> {
     /// Critical flag and bits.
     pub key_usage: Option<(bool, KeyUsage)>,
     pub purposes: Option<ExtendedKeyUsage<'a>>,
-    pub basic: Option<BasicConstraints>,
+    /// Critical flag and content.
+    pub basic: Option<(bool, BasicConstraints)>,
     pub via: Option<&'a str>,
-    /// Name constraints, if any: whether they are about URIs.
-    pub constrains_uris: Option<bool>,
+    pub node: Option<&'a str>,
+    pub predecessors: Vec<Predecessor>,
+    pub constraints: Option<Constraints>,
+    /// Whether policies are constrained, which nothing here relies on and path validation does not process.
+    pub constrains_policies: bool,
     /// A critical extension that path validation does not know either.
     pub unknown_critical: bool,
 }
@@ -74,7 +88,10 @@ impl<'a> Certificate<'a> {
             purposes: None,
             basic: None,
             via: None,
-            constrains_uris: None,
+            node: None,
+            predecessors: Vec::new(),
+            constraints: None,
+            constrains_policies: false,
             unknown_critical: false,
             x509,
         };
@@ -92,17 +109,30 @@ impl<'a> Certificate<'a> {
             }
             ParsedExtension::KeyUsage(usage) => self.key_usage = Some((extension.critical, *usage)),
             ParsedExtension::ExtendedKeyUsage(purposes) => self.purposes = Some(purposes.clone()),
-            ParsedExtension::BasicConstraints(basic) => self.basic = Some(basic.clone()),
-            ParsedExtension::NameConstraints(constraints) => self.constrains_uris = Some(constrains_uris(constraints)),
+            ParsedExtension::BasicConstraints(basic) => self.basic = Some((extension.critical, basic.clone())),
+            ParsedExtension::NameConstraints(constraints) => {
+                self.constraints = Some(read_constraints(extension.critical, constraints));
+            }
+            ParsedExtension::PolicyConstraints(_) => self.constrains_policies = true,
             ParsedExtension::ParseError { .. } => {
                 return Err(malformed(format!("extension {} cannot be read", extension.oid)));
             }
-            _ if extension.oid.iter().is_some_and(|oid| oid.eq(VIA_OID.iter().copied())) => {
-                let name = read_via(extension.value)
-                    .ok_or_else(|| malformed("the `via` extension does not hold a name".to_owned()))?;
-                self.via = Some(name);
-            }
+            ParsedExtension::UnsupportedExtension { .. } => self.take_private(extension)?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// The extensions that only Countersign writes.
+    fn take_private(&mut self, extension: &X509Extension<'a>) -> Result<(), SvidRefusal> {
+        let is = |oid: &[u64]| extension.oid.iter().is_some_and(|found| found.eq(oid.iter().copied()));
+        let unreadable = |name| malformed(format!("the extension `{name}` does not hold what it should"));
+        if is(VIA_OID) {
+            self.via = Some(read_name(extension.value).ok_or_else(|| unreadable("via"))?);
+        } else if is(NODE_OID) {
+            self.node = Some(read_name(extension.value).ok_or_else(|| unreadable("node"))?);
+        } else if is(PREDECESSORS_OID) {
+            self.predecessors = read_predecessors(extension.value).ok_or_else(|| unreadable("predecessors"))?;
         }
         Ok(())
     }
@@ -113,10 +143,14 @@ impl<'a> Certificate<'a> {
     }
 }
 
-fn constrains_uris(constraints: &NameConstraints<'_>) -> bool {
-    let is_uri = |subtree: &GeneralSubtree<'_>| matches!(subtree.base, GeneralName::URI(_));
+fn read_constraints(critical: bool, constraints: &NameConstraints<'_>) -> Constraints {
     let trees = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
-    trees.into_iter().flatten().flatten().any(is_uri)
+    let any = |is: fn(&GeneralSubtree<'_>) -> bool| trees.into_iter().flatten().flatten().any(is);
+    Constraints {
+        critical,
+        uris: any(|subtree| matches!(subtree.base, GeneralName::URI(_))),
+        dotted: any(|subtree| matches!(subtree.base, GeneralName::DNSName(name) if name.starts_with('.'))),
+    }
 }
 
 fn read_names<'a>(critical: bool, names: &[GeneralName<'a>]) -> Result<Names<'a>, SvidRefusal> {

@@ -20,7 +20,7 @@ pub(crate) fn spiffe_id(leaf: &Certificate<'_>) -> Result<SpiffeId, SvidRefusal>
     }
 }
 
-fn id_rule(error: SpiffeIdError) -> &'static str {
+pub(crate) fn id_rule(error: SpiffeIdError) -> &'static str {
     match error {
         SpiffeIdError::WrongScheme | SpiffeIdError::EmptyTrustDomain => "ID-1",
         SpiffeIdError::TrustDomainTooLong | SpiffeIdError::BadTrustDomainCharacter => "ID-2",
@@ -29,48 +29,67 @@ fn id_rule(error: SpiffeIdError) -> &'static str {
     }
 }
 
-/// XS-2 to XS-4 and PV-6.
-pub(crate) fn check_shape(leaf: &Certificate<'_>, id: &SpiffeId) -> Result<(), SvidRefusal> {
-    if leaf.basic.as_ref().is_some_and(|basic| basic.ca) {
-        return Err(shape("XS-2", "a certificate authority is presented as a workload"));
-    }
-    if leaf.constrains_uris.is_some() {
-        // RFC 5280 4.2.1.10: only in certificates of authorities.
-        return Err(shape("PV-1", "a workload's certificate holds name constraints"));
-    }
-    if id.path().is_empty() {
-        return Err(shape("XS-2", "the SPIFFE ID of a workload needs a path"));
-    }
-    check_key_usage(leaf)?;
-    check_purposes(leaf)?;
-    if leaf.subject_is_empty() && !leaf.names.critical {
-        return Err(shape("XS-4", "with an empty subject the subject alternative name must be critical"));
-    }
+/// Something that a leaf must be by itself.
+type Rule = fn(&Certificate<'_>) -> Result<(), SvidRefusal>;
+
+/// What a leaf must be by itself, in the order in which a verification looks: XS-2 to XS-4, PV-1, PV-6.
+pub(crate) const SHAPE: [Rule; 8] = [
+    is_no_authority,
+    constrains_nobody,
+    has_key_usage,
+    signs_no_certificates,
+    signs_digitally,
+    is_for_both_sides,
+    has_visible_name,
+    has_strong_key,
+];
+
+fn is_no_authority(leaf: &Certificate<'_>) -> Result<(), SvidRefusal> {
+    let is_authority = leaf.basic.as_ref().is_some_and(|(_, basic)| basic.ca);
+    unless(is_authority, "XS-2", "a certificate authority is presented as a workload")
+}
+
+/// RFC 5280 4.2.1.10: only in certificates of authorities.
+fn constrains_nobody(leaf: &Certificate<'_>) -> Result<(), SvidRefusal> {
+    unless(leaf.constraints.is_some(), "PV-1", "a workload's certificate holds name constraints")
+}
+
+/// XS-2: a leaf names somebody in a trust domain.
+pub(crate) fn names_somebody(id: &SpiffeId) -> Result<(), SvidRefusal> {
+    unless(id.path().is_empty(), "XS-2", "the SPIFFE ID of a workload needs a path")
+}
+
+fn has_key_usage(leaf: &Certificate<'_>) -> Result<(), SvidRefusal> {
+    unless(leaf.key_usage.is_none(), "XS-3", "the key usage extension is missing")?;
+    let is_critical = leaf.key_usage.as_ref().is_some_and(|(critical, _)| *critical);
+    unless(!is_critical, "XS-3", "the key usage extension is not critical")
+}
+
+fn signs_no_certificates(leaf: &Certificate<'_>) -> Result<(), SvidRefusal> {
+    let signs = leaf.key_usage.as_ref().is_some_and(|(_, usage)| usage.key_cert_sign() || usage.crl_sign());
+    unless(signs, "XS-2", "the key usage of a workload allows signing certificates or revocation lists")
+}
+
+fn signs_digitally(leaf: &Certificate<'_>) -> Result<(), SvidRefusal> {
+    let signs = leaf.key_usage.as_ref().is_some_and(|(_, usage)| usage.digital_signature());
+    unless(!signs, "XS-2", "the key usage lacks digitalSignature")
+}
+
+fn is_for_both_sides(leaf: &Certificate<'_>) -> Result<(), SvidRefusal> {
+    let is_partial = leaf.purposes.as_ref().is_some_and(|purposes| !(purposes.server_auth && purposes.client_auth));
+    unless(is_partial, "XS-3", "the extended key usage must hold both serverAuth and clientAuth")
+}
+
+fn has_visible_name(leaf: &Certificate<'_>) -> Result<(), SvidRefusal> {
+    let is_nameless = leaf.subject_is_empty() && !leaf.names.critical;
+    unless(is_nameless, "XS-4", "with an empty subject the subject alternative name must be critical")
+}
+
+fn has_strong_key(leaf: &Certificate<'_>) -> Result<(), SvidRefusal> {
     key::check_parsed(leaf.x509.public_key())
         .map_err(|error| SvidRefusal::new(Reason::IdentityLeafShape, "PV-6", error.to_string()))
 }
 
-fn check_key_usage(leaf: &Certificate<'_>) -> Result<(), SvidRefusal> {
-    match &leaf.key_usage {
-        None => Err(shape("XS-3", "the key usage extension is missing")),
-        Some((false, _)) => Err(shape("XS-3", "the key usage extension is not critical")),
-        Some((true, usage)) if usage.key_cert_sign() || usage.crl_sign() => {
-            Err(shape("XS-2", "the key usage of a workload allows signing certificates or revocation lists"))
-        }
-        Some((true, usage)) if !usage.digital_signature() => Err(shape("XS-2", "the key usage lacks digitalSignature")),
-        Some((true, _)) => Ok(()),
-    }
-}
-
-fn check_purposes(leaf: &Certificate<'_>) -> Result<(), SvidRefusal> {
-    match &leaf.purposes {
-        Some(purposes) if !(purposes.server_auth && purposes.client_auth) => {
-            Err(shape("XS-3", "the extended key usage must hold both serverAuth and clientAuth"))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn shape(rule: &'static str, detail: &str) -> SvidRefusal {
-    SvidRefusal::new(Reason::IdentityLeafShape, rule, detail)
+fn unless(broken: bool, rule: &'static str, detail: &str) -> Result<(), SvidRefusal> {
+    if broken { Err(SvidRefusal::new(Reason::IdentityLeafShape, rule, detail)) } else { Ok(()) }
 }

@@ -115,12 +115,15 @@ fn words(error: &Error) -> String {
         Error::PathLenConstraintViolated => "the chain is longer than a certificate authority in it allows".to_owned(),
         Error::UnsupportedCriticalExtension => "a certificate holds a critical extension that is not known".to_owned(),
         Error::NameConstraintViolation => "a name lies outside the name constraints of an issuer".to_owned(),
+        Error::RequiredEkuNotFoundContext(_) => {
+            "a certificate of the chain is not for client authentication".to_owned()
+        }
         Error::MaximumPathDepthExceeded => "the chain is too deep".to_owned(),
         other => format!("path validation failed: {other:?}").chars().take(200).collect(),
     }
 }
 
-fn untrusted(rule: &'static str, detail: String) -> SvidRefusal {
+pub(crate) fn untrusted(rule: &'static str, detail: String) -> SvidRefusal {
     SvidRefusal::new(Reason::IdentityUntrusted, rule, detail)
 }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 use types::{Host, SpiffeId, Timestamp};
 
+use crate::predecessor::Predecessor;
+
 /// A peer whose certificate chain passed [`crate::verify`]. It can be made nowhere else, so that holding one is proof.
 ///
 /// ```compile_fail,E0423
@@ -24,6 +26,8 @@ pub(crate) struct Facts {
     pub not_before: Timestamp,
     pub not_after: Timestamp,
     pub via: Option<String>,
+    pub node: Option<String>,
+    pub predecessors: Vec<Predecessor>,
     pub dns: Vec<SmolStr>,
 }
 
@@ -65,6 +69,17 @@ impl VerifiedPeer {
     /// The operator on whose behalf an impersonation certificate was issued; absent for the workload itself.
     pub fn via(&self) -> Option<&str> {
         self.0.via.as_deref()
+    }
+
+    /// The node that the SVID was issued for; absent where the issuer wrote none, and for federated trust domains.
+    pub fn node(&self) -> Option<&str> {
+        self.0.node.as_deref()
+    }
+
+    /// The earlier certificates of the same attested instance that this one follows, as its issuer wrote them: nearest
+    /// first, some of them past their `until` (docs/token-binding.md). None for federated trust domains.
+    pub fn predecessors(&self) -> &[Predecessor] {
+        &self.0.predecessors
     }
 
     /// Whether a DNS name of the leaf covers the host (RFC 9525 6.3; PV-4): labels compared without case, a wildcard

@@ -1,5 +1,6 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use rcgen::SigningKey as _;
 use testkit::{Authority, LeafPlan};
 
 use super::*;
@@ -117,4 +118,50 @@ fn a_root_names_its_trust_domain_and_a_leaf_does_not() {
     let leaf = root.issue(&LeafPlan::svid(PUBLISHER, NOW));
     assert!(root_trust_domain(&leaf.chain[0]).is_err());
     assert!(root_trust_domain(b"nothing").is_err());
+}
+
+#[test]
+fn whoever_has_the_key_of_a_leaf_signs_for_it() {
+    let root = Authority::root(&LeafPlan::authority("finance.acme.internal", NOW));
+    for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_RSA_SHA256] {
+        let leaf = root.issue(&LeafPlan { algorithm, ..LeafPlan::svid("spiffe://finance.acme.internal/a", NOW) });
+        let signature = leaf.key.sign(b"message").unwrap();
+        let check = |message: &[u8], signature: &[u8]| verify_by_leaf(&leaf.chain[0], message, signature);
+        assert_eq!(check(b"message", &signature), Ok(()));
+        assert_eq!(check(b"messagf", &signature), Err(SignatureRefusal::Signature));
+        assert_eq!(check(b"message", &signature[1..]), Err(SignatureRefusal::Signature));
+        assert_eq!(check(b"message", b""), Err(SignatureRefusal::Signature));
+        let other = root.issue(&LeafPlan { algorithm, ..LeafPlan::svid("spiffe://finance.acme.internal/a", NOW) });
+        assert_eq!(verify_by_leaf(&other.chain[0], b"message", &signature), Err(SignatureRefusal::Signature));
+    }
+}
+
+#[test]
+fn other_kinds_of_keys_sign_no_statements() {
+    let root = Authority::root(&LeafPlan::authority("finance.acme.internal", NOW));
+    let plan = LeafPlan { algorithm: &rcgen::PKCS_ED25519, ..LeafPlan::svid("spiffe://finance.acme.internal/a", NOW) };
+    let leaf = root.issue(&plan);
+    let signature = leaf.key.sign(b"message").unwrap();
+    assert_eq!(verify_by_leaf(&leaf.chain[0], b"message", &signature), Err(SignatureRefusal::Key));
+    assert!(matches!(verify_by_leaf(b"nothing", b"message", b""), Err(SignatureRefusal::Certificate(_))));
+}
+
+#[test]
+fn a_root_signs_for_what_follows_it_and_a_leaf_does_not() {
+    let usual = LeafPlan::authority("finance.acme.internal", NOW);
+    for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_RSA_SHA256] {
+        let root = Authority::root(&LeafPlan { algorithm, ..usual.clone() });
+        let signature = root.sign(b"the next root");
+        assert_eq!(verify_by_root(root.der(), b"the next root", &signature), Ok(()));
+        assert_eq!(verify_by_root(root.der(), b"another root", &signature), Err(SignatureRefusal::Signature));
+        let twin = Authority::root(&LeafPlan { algorithm, ..usual.clone() });
+        assert_eq!(verify_by_root(twin.der(), b"the next root", &signature), Err(SignatureRefusal::Signature));
+    }
+    let root = Authority::root(&usual);
+    let leaf = root.issue(&LeafPlan::svid("spiffe://finance.acme.internal/a", NOW));
+    let signature = leaf.key.sign(b"the next root").unwrap();
+    match verify_by_root(&leaf.chain[0], b"the next root", &signature) {
+        Err(SignatureRefusal::Certificate(refusal)) => assert_eq!(refusal.rule, "XS-5"),
+        other => panic!("{other:?}"),
+    }
 }

@@ -1,22 +1,25 @@
-//! One domain's certificate authority: its root, and what it signs.
+//! One root with its key: the making of both, and what is signed by them.
+
+use std::sync::Arc;
 
 use api::issuance::Svid;
-use core::time::Duration;
-use identity::{Bundle, via_value};
-use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CustomExtension, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData as _,
-    SanType, SerialNumber, SubjectPublicKeyInfo,
-};
-use rustls_pki_types::CertificateDer;
+use identity::Bundle;
+use identity::sign::sha256;
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType};
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
-use types::{Host, SpiffeId, Timestamp, TrustDomain, limits};
+use types::{KeyKind, SpiffeId, Timestamp, TrustDomain};
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
 use crate::error::OpenError;
-use crate::store::{Files, Slot};
+use crate::jwt::hex;
+use crate::key::{FileKey, Signer};
+use crate::leaf::{Order, Template, serial};
+use crate::protection::random;
+use crate::store::Folder;
 
 /// Ten years: a root is replaced by rotation, not by expiry.
 const ROOT_SECONDS: u64 = 3650 * 86_400;
@@ -28,66 +31,89 @@ const ROOT_BACKDATE_SECONDS: u64 = 86_400;
 /// The same for what it signs.
 pub(crate) const LEAF_BACKDATE_SECONDS: u64 = 60;
 
-/// The longest serial number that RFC 5280 4.1.2.2 allows.
-const SERIAL_BYTES: usize = 20;
-
-/// A domain's key and root.
+/// A trust domain's key and root.
 pub(crate) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+    signer: Arc<dyn Signer>,
+    template: Template,
     trust_domain: TrustDomain,
     root_der: Vec<u8>,
+    root_sha256: [u8; 32],
+    not_before: Timestamp,
     not_after: Timestamp,
 }
 
-/// What shall be signed.
-pub(crate) struct Order<'a> {
-    pub id: &'a SpiffeId,
-    pub dns: &'a [Host],
-    pub ttl: Duration,
-    pub via: Option<&'a str>,
-    /// How long before the present moment it is good already, in seconds.
-    pub backdated: u64,
+/// A new key and its root.
+pub(crate) struct Made {
+    /// PKCS#8, DER.
+    pub pkcs8: Zeroizing<Vec<u8>>,
+    /// PEM.
+    pub root: String,
 }
 
 impl Authority {
-    /// Makes a key and a root for a trust domain, as the texts of their files.
-    pub fn generate(trust_domain: &TrustDomain, now: Timestamp) -> Result<Files, String> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| error.to_string())?;
+    /// Makes a key and a root for a trust domain.
+    ///
+    /// # Errors
+    /// Words for the operator.
+    pub fn generate(trust_domain: &TrustDomain, kind: KeyKind, now: Timestamp) -> Result<Made, String> {
+        let pkcs8 = FileKey::generate(kind)?;
+        let key = KeyPair::try_from(&PrivatePkcs8KeyDer::from(pkcs8.as_slice())).map_err(|error| error.to_string())?;
         let mut params = CertificateParams::default();
         // Two roots of one domain, before and after a rotation, must not share a name.
-        let tag: String = random::<4>()?.iter().map(|byte| format!("{byte:02x}")).collect();
-        params.distinguished_name = common_name(&format!("{} root {tag}", shorten(trust_domain.as_str())));
+        params.distinguished_name = DistinguishedName::new();
+        let name = format!("{} root {}", shorten(trust_domain.as_str()), hex(&random::<4>()?));
+        params.distinguished_name.push(DnType::CommonName, name);
         params.subject_alt_names = vec![uri(&trust_domain.id())?];
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.serial_number = Some(serial()?);
+        params.serial_number = Some(serial()?.to_vec().into());
         params.not_before = moment(now.seconds().saturating_sub(ROOT_BACKDATE_SECONDS))?;
         params.not_after = moment(now.seconds().saturating_add(ROOT_SECONDS))?;
         let certificate = params.self_signed(&key).map_err(|error| error.to_string())?;
-        Ok(Files { key: Zeroizing::new(key.serialize_pem()), certificate: certificate.pem() })
+        Ok(Made { pkcs8, root: certificate.pem() })
     }
 
-    /// Takes the files of a slot into use, after checking that they belong together, to this trust domain, and now.
-    pub fn load(slot: &Slot, files: &Files, trust_domain: TrustDomain, now: Timestamp) -> Result<Self, OpenError> {
-        let damaged = |path: &std::path::Path, detail: String| OpenError::Damaged { path: path.to_owned(), detail };
-        let key = KeyPair::from_pem(&files.key)
-            .map_err(|_| damaged(&slot.key, "it does not hold one PKCS#8 private key in PEM".to_owned()))?;
-        let root = CertificateDer::from_pem_slice(files.certificate.as_bytes())
-            .map_err(|_| damaged(&slot.certificate, "it does not hold a certificate in PEM".to_owned()))?;
-        Bundle::from_der(trust_domain.clone(), vec![root.to_vec()])
-            .map_err(|error| damaged(&slot.certificate, error.to_string()))?;
-        let (_, x509) = X509Certificate::from_der(&root)
-            .map_err(|_| damaged(&slot.certificate, "it is not DER X.509".to_owned()))?;
-        if x509.public_key().raw != key.subject_public_key_info() {
-            return Err(OpenError::Mismatch { key: slot.key.clone(), certificate: slot.certificate.clone() });
+    /// Takes the files of a key into use, after checking that they belong together and to this trust domain.
+    pub fn load(folder: &Folder<'_>, name: &str, trust_domain: &TrustDomain) -> Result<Self, OpenError> {
+        let (key_file, root_file) = (format!("{name}.key"), format!("{name}.pem"));
+        let signer: Arc<dyn Signer> = Arc::new(folder.read_key(&key_file)?);
+        let path = folder.file(&root_file);
+        let damaged = |detail: String| OpenError::Damaged { path: path.clone(), detail };
+        let root_der = certificate(&folder.read(&root_file)?).map_err(damaged)?;
+        let (_, x509) = X509Certificate::from_der(&root_der).map_err(|_| damaged("it is not DER X.509".to_owned()))?;
+        if x509.public_key().raw != signer.spki_der() {
+            return Err(OpenError::Mismatch { key: folder.file(&key_file), certificate: path });
         }
-        if !names(&x509, &trust_domain) {
-            return Err(damaged(&slot.certificate, format!("it is not a root of trust domain `{trust_domain}`")));
+        drop(x509);
+        Self::new(signer, root_der, trust_domain).map_err(damaged)
+    }
+
+    /// Takes a key and its root into use, which must be one of this trust domain.
+    ///
+    /// # Errors
+    /// What is wrong with the root.
+    pub fn new(signer: Arc<dyn Signer>, root_der: Vec<u8>, trust_domain: &TrustDomain) -> Result<Self, String> {
+        Bundle::from_der(trust_domain.clone(), vec![root_der.clone()]).map_err(|error| error.to_string())?;
+        let (_, x509) = X509Certificate::from_der(&root_der).map_err(|_| "it is not DER X.509".to_owned())?;
+        if !names(&x509, trust_domain) {
+            return Err(format!("it is not a root of trust domain `{trust_domain}`"));
         }
-        let not_after = check_validity(slot, &x509, now)?;
-        let issuer =
-            Issuer::from_ca_cert_der(&root, key).map_err(|error| damaged(&slot.certificate, error.to_string()))?;
-        Ok(Self { issuer, trust_domain, root_der: root.to_vec(), not_after })
+        let identifier = key_identifier(&x509).unwrap_or_default();
+        let template = Template::new(signer.kind(), x509.subject().as_raw(), identifier).ok_or("its name is too long")?;
+        let seconds = |at: i64| Timestamp::from_seconds(u64::try_from(at).unwrap_or(0));
+        let not_before = seconds(x509.validity().not_before.timestamp());
+        let not_after = seconds(x509.validity().not_after.timestamp());
+        let root_sha256 = sha256(&root_der);
+        Ok(Self { signer, template, trust_domain: trust_domain.clone(), root_sha256, not_before, not_after, root_der })
+    }
+
+    /// Refuses a root outside its validity.
+    pub fn check_validity(&self, folder: &Folder<'_>, name: &str, now: Timestamp) -> Result<(), OpenError> {
+        let Self { not_before, not_after, .. } = *self;
+        if (not_before.seconds()..=not_after.seconds()).contains(&now.seconds()) {
+            return Ok(());
+        }
+        Err(OpenError::NotValid { path: folder.file(&format!("{name}.pem")), not_before, not_after, now })
     }
 
     /// Whose root this is.
@@ -100,103 +126,52 @@ impl Authority {
         &self.root_der
     }
 
+    /// SHA-256 of the root's DER.
+    pub const fn root_sha256(&self) -> &[u8; 32] {
+        &self.root_sha256
+    }
+
     /// The root's last moment of validity.
     pub const fn not_after(&self) -> Timestamp {
         self.not_after
     }
 
-    /// Signs a leaf by the rules of X509-SVID (XS-1 to XS-4), never beyond the root's own life.
+    /// Signs a leaf by the rules of X509-SVID, never beyond the root's own life. `spki_der` is the leaf's public key.
     ///
     /// # Errors
     /// Words for the operator.
-    pub fn sign(&self, order: &Order<'_>, key: &SubjectPublicKeyInfo, now: Timestamp) -> Result<Svid, String> {
-        self.signed(order, key, now).map(|(_, svid)| svid)
+    pub fn sign(&self, order: &Order<'_>, spki_der: &[u8], now: Timestamp) -> Result<Svid, String> {
+        self.template.sign(&*self.signer, order, spki_der, now, self.not_after)
     }
 
-    /// As [`Self::sign`], as the text of a file.
-    pub fn sign_pem(&self, order: &Order<'_>, key: &SubjectPublicKeyInfo, now: Timestamp) -> Result<String, String> {
-        self.signed(order, key, now).map(|(certificate, _)| certificate.pem())
-    }
-
-    fn signed(
-        &self,
-        order: &Order<'_>,
-        key: &SubjectPublicKeyInfo,
-        now: Timestamp,
-    ) -> Result<(Certificate, Svid), String> {
-        let wanted = now.seconds().saturating_add(order.ttl.as_secs());
-        let not_after = Timestamp::from_seconds(wanted.min(self.not_after.seconds()));
-        if not_after.seconds() <= now.seconds() {
-            return Err("it would be expired at once; check the root's validity and `svid.ttl`".to_owned());
-        }
-        let not_before = Timestamp::from_seconds(now.seconds().saturating_sub(order.backdated));
-        let serial = serial()?;
-        let text = serial.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        let params = leaf_params(order, serial, not_before, not_after)?;
-        let certificate = params.signed_by(key, &self.issuer).map_err(|error| error.to_string())?;
-        let leaf = certificate.der().to_vec();
-        if leaf.len() > limits::CERTIFICATE_BYTES.default_usize() {
-            return Err("the domain has more hosts than fit into one certificate".to_owned());
-        }
-        let svid = Svid { spiffe_id: order.id.clone(), chain_der: vec![leaf], not_before, not_after, serial: text };
-        Ok((certificate, svid))
+    /// The signature of the root's key over a statement.
+    ///
+    /// # Errors
+    /// Words for the operator.
+    pub fn vouch(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        self.signer.sign(message)
     }
 }
 
-fn leaf_params(
-    order: &Order<'_>,
-    serial: SerialNumber,
-    not_before: Timestamp,
-    not_after: Timestamp,
-) -> Result<CertificateParams, String> {
-    let mut params = CertificateParams::default();
-    // The subject stays empty, which makes the names critical (XS-4).
-    params.distinguished_name = DistinguishedName::new();
-    params.subject_alt_names = vec![uri(order.id)?];
-    for host in order.dns {
-        let name = host.as_str().try_into().map_err(|error: rcgen::Error| error.to_string())?;
-        params.subject_alt_names.push(SanType::DnsName(name));
-    }
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.use_authority_key_identifier_extension = true;
-    params.serial_number = Some(serial);
-    params.not_before = moment(not_before.seconds())?;
-    params.not_after = moment(not_after.seconds())?;
-    if let Some(operator) = order.via {
-        let value = via_value(operator).ok_or("the operator's name cannot be written into a certificate")?;
-        params.custom_extensions = vec![CustomExtension::from_oid_content(identity::VIA_OID, value)];
-    }
-    Ok(params)
+/// The one certificate of a PEM text, DER.
+pub(crate) fn certificate(pem: &str) -> Result<Vec<u8>, String> {
+    CertificateDer::from_pem_slice(pem.as_bytes())
+        .map(|der| der.to_vec())
+        .map_err(|_| "it does not hold a certificate in PEM".to_owned())
 }
 
 /// Whether the root's one URI name is the trust domain's.
 fn names(root: &X509Certificate<'_>, trust_domain: &TrustDomain) -> bool {
     let Ok(Some(names)) = root.subject_alternative_name() else { return false };
     let id = trust_domain.id();
-    names
-        .value
-        .general_names
-        .iter()
-        .any(|name| matches!(name, x509_parser::extensions::GeneralName::URI(uri) if *uri == id.as_str()))
+    names.value.general_names.iter().any(|name| matches!(name, GeneralName::URI(uri) if *uri == id.as_str()))
 }
 
-fn check_validity(slot: &Slot, root: &X509Certificate<'_>, now: Timestamp) -> Result<Timestamp, OpenError> {
-    let seconds = |at: i64| Timestamp::from_seconds(u64::try_from(at).unwrap_or(0));
-    let not_before = seconds(root.validity().not_before.timestamp());
-    let not_after = seconds(root.validity().not_after.timestamp());
-    if (not_before..=not_after).contains(&now) {
-        Ok(not_after)
-    } else {
-        Err(OpenError::NotValid { path: slot.certificate.clone(), not_before, not_after, now })
-    }
-}
-
-fn common_name(text: &str) -> DistinguishedName {
-    let mut name = DistinguishedName::new();
-    name.push(DnType::CommonName, text);
-    name
+fn key_identifier<'a>(root: &'a X509Certificate<'_>) -> Option<&'a [u8]> {
+    root.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0),
+        _ => None,
+    })
 }
 
 /// A common name has at most 64 characters (RFC 5280 appendix A); trust domains are ASCII.
@@ -206,21 +181,6 @@ fn shorten(name: &str) -> String {
 
 fn uri(id: &SpiffeId) -> Result<SanType, String> {
     id.as_str().try_into().map(SanType::URI).map_err(|error: rcgen::Error| error.to_string())
-}
-
-/// Positive, with 158 random bits, always of the same length.
-fn serial() -> Result<SerialNumber, String> {
-    let mut bytes = random::<SERIAL_BYTES>()?;
-    if let Some(first) = bytes.first_mut() {
-        *first = (*first & 0x3f) | 0x40;
-    }
-    Ok(SerialNumber::from_slice(&bytes))
-}
-
-fn random<const N: usize>() -> Result<[u8; N], String> {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| "no random numbers are to be had".to_owned())?;
-    Ok(bytes)
 }
 
 fn moment(seconds: u64) -> Result<OffsetDateTime, String> {

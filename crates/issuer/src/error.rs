@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use types::{Label, Timestamp};
 
-/// The issuer's keys cannot be used as they are. Nothing was changed or remade.
+/// The issuer's keys cannot be used as they are. Nothing was remade.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The file system refused.
@@ -83,6 +83,24 @@ pub enum OpenError {
         /// The present moment.
         now: Timestamp,
     },
+    /// Another process uses the same keys.
+    #[error("`{}` is in use by another process", path.display())]
+    InUse {
+        /// The folder of all keys.
+        path: PathBuf,
+    },
+    /// A private key is encrypted, and no passphrase is given.
+    #[error("`{}` is encrypted, and no passphrase is given", path.display())]
+    Encrypted {
+        /// The key's file.
+        path: PathBuf,
+    },
+    /// A private key is encrypted under another passphrase.
+    #[error("the passphrase does not open `{}`", path.display())]
+    WrongPassphrase {
+        /// The key's file.
+        path: PathBuf,
+    },
     /// A new root could not be made.
     #[error("no root can be made for domain `{domain}`: {detail}")]
     CannotMake {
@@ -94,6 +112,14 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// What it and everything below it says, as one text.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Io { source, .. } => format!("{self}: {source}"),
+            _ => self.to_string(),
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
@@ -122,7 +148,52 @@ impl OpenError {
             Self::WrongKind { .. } => "put the file itself there; links are not followed".to_owned(),
             Self::Damaged { .. } | Self::Mismatch { .. } => restore.to_owned(),
             Self::NotValid { .. } => format!("check the clock of this machine; if it is right, {restore}"),
+            Self::InUse { .. } => {
+                "stop the other `countersign` that runs on this data directory; two issuers must not share keys".to_owned()
+            }
+            Self::Encrypted { path } => format!(
+                "give the passphrase (`keys.passphrase_file` in node.yaml, or the systemd credential \
+                 `countersign-keys`); to see whether one is right: openssl pkey -noout -in {}",
+                path.display()
+            ),
+            Self::WrongPassphrase { path } => format!(
+                "give the passphrase under which the keys were encrypted, without a line feed after it; to see whether \
+                 one is right: openssl pkey -noout -in {}",
+                path.display()
+            ),
             Self::CannotMake { .. } => "shorten the names of the organisation and the domain".to_owned(),
         }
     }
+}
+
+/// Why a step of a rotation was not taken. Everything is as it was.
+#[derive(Debug, Error)]
+pub enum RotateError {
+    /// The step cannot be taken from where the keys are, or there are no such keys.
+    #[error("{0}")]
+    Refused(String),
+    /// Not before a moment: credentials that are still good would be dropped.
+    #[error("{why} until {until}")]
+    NotYet {
+        /// What is good until then.
+        why: &'static str,
+        /// The moment.
+        until: Timestamp,
+    },
+    /// The new state could not be written.
+    #[error("the keys of domain `{domain}` could not be written")]
+    Files {
+        /// The domain.
+        domain: Label,
+        /// Why not.
+        source: OpenError,
+    },
+    /// No key or root could be made, or the old one could not sign.
+    #[error("no key can be made for domain `{domain}`: {detail}")]
+    CannotMake {
+        /// The domain.
+        domain: Label,
+        /// Why.
+        detail: String,
+    },
 }

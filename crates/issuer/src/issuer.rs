@@ -1,70 +1,93 @@
-//! Who gets what: registrations and selectors in, recorded certificates out.
+//! The issuer as a whole: what it holds, how that changes, and what agents and proxies see of it.
 
 use core::fmt;
 use core::future::ready;
-use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use api::issuance::{Answer, Bundles, Issuance, IssueError, Svid};
-use identity::sign::sha256;
-use rcgen::{PublicKeyData as _, SubjectPublicKeyInfo};
+use api::admin::Keys;
+use api::issuance::{Answer, Bundles, Entitled, Issuance, IssueError, JwtKey, JwtSvid, Svid, WorkloadOrder};
 use tokio::sync::watch;
-use types::{Clock, Label, Selectors, SpiffeId, Timestamp, TrustDomain, WorkloadId};
+use types::{Clock, KeyKind, Label, Selectors, SpiffeId, Timestamp, TrustDomain, WorkloadId};
 
-use crate::authority::{Authority, LEAF_BACKDATE_SECONDS, Order};
+use crate::disk::{Disk, RealDisk};
+use crate::domain::{Domain, KEYS};
 use crate::error::OpenError;
-use crate::record::{Asked, Book, Recorder};
-use crate::registrations::{Place, Registrations, WorkloadRegistration, trust_domain, workload_id};
-use crate::request;
-use crate::store::{self, Slot};
-use crate::system::{self, Publisher, SYSTEM};
-
-/// The life of an impersonation certificate (DESIGN section 10).
-pub const IMPERSONATION_SECONDS: u64 = 300;
+use crate::limiter::Limiter;
+use crate::protection::KeyProtection;
+use crate::record::{Asked, Book, Counts, Recorder};
+use crate::registrations::{Place, Registrations, trust_domain, workload_id};
+use crate::store::Store;
+use crate::system::{SYSTEM, System};
 
 /// The issuer of one organisation.
 pub struct Issuer {
-    directory: PathBuf,
+    pub(crate) store: Store,
     organisation: TrustDomain,
     clock: Arc<dyn Clock>,
     pub(crate) book: Book,
-    /// The label of the system's own authority.
-    pub(crate) system: Label,
-    pub(crate) publisher: Publisher,
+    pub(crate) limiter: Limiter,
+    pub(crate) system: System,
     state: RwLock<Arc<State>>,
+    /// Held while files are written: one change of keys at a time.
+    steps: Mutex<()>,
     /// INVARIANT: changed only while `state` is locked for writing, so that a reader of both sees them agree.
     changes: watch::Sender<u64>,
+}
+
+/// What somebody else's trust domain rests on. Empty revokes all of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ForeignBundle {
+    /// DER of each root.
+    pub roots: Vec<Vec<u8>>,
+    /// The keys that sign its JWT-SVIDs.
+    pub jwt_keys: Vec<JwtKey>,
 }
 
 /// Replaced whole.
 #[derive(Clone, Default)]
 pub(crate) struct State {
-    pub(crate) authorities: BTreeMap<Label, Arc<Authority>>,
-    /// The number of the bundles: grows with every authority.
-    bundles: u64,
-    registrations: Registrations,
+    pub(crate) domains: BTreeMap<Label, Arc<Domain>>,
+    federated: Arc<BTreeMap<TrustDomain, ForeignBundle>>,
+    /// What everybody is told of both; its number grows with every change of it.
+    bundles: Arc<Bundles>,
+    pub(crate) registrations: Arc<Registrations>,
     /// Registered workloads by SPIFFE ID.
-    workloads: BTreeMap<SpiffeId, WorkloadId>,
+    pub(crate) workloads: Arc<BTreeMap<SpiffeId, WorkloadId>>,
     /// What is held against whom.
-    signals: Arc<signal::State>,
+    pub(crate) signals: Arc<signal::State>,
 }
 
 impl Issuer {
-    /// Opens the keys of the given domains below `directory`, and makes those of domains that have no folder yet.
+    /// Opens the keys of the given domains below `directory`, and makes those of domains that have no folder yet, of the
+    /// given kind. The folder is locked for as long as the issuer lives.
     ///
     /// # Errors
-    /// [`OpenError`] when a key or root is missing, damaged, mismatched, expired, open to others or of another owner.
-    /// Nothing is remade.
+    /// [`OpenError`] when a key or root is missing, damaged, mismatched, expired, open to others or of another owner, when
+    /// it is encrypted and the passphrase is missing or another one, and when another process uses the folder. Nothing is
+    /// remade.
     pub fn open(
         directory: &Path,
         organisation: &TrustDomain,
-        domains: &[Label],
+        domains: &BTreeMap<Label, KeyKind>,
         clock: Arc<dyn Clock>,
         recorder: Recorder,
+        protection: KeyProtection,
     ) -> Result<Self, OpenError> {
-        store::prepare(directory)?;
+        Self::open_on(Arc::new(RealDisk), directory, organisation, domains, clock, recorder, protection)
+    }
+
+    pub(crate) fn open_on(
+        disk: Arc<dyn Disk>,
+        directory: &Path,
+        organisation: &TrustDomain,
+        domains: &BTreeMap<Label, KeyKind>,
+        clock: Arc<dyn Clock>,
+        recorder: Recorder,
+        protection: KeyProtection,
+    ) -> Result<Self, OpenError> {
+        let store = Store::open(directory, disk, protection)?;
         let unnamed = |error| OpenError::Io {
             action: "name the system's folder in",
             path: directory.to_owned(),
@@ -72,18 +95,20 @@ impl Issuer {
         };
         let system = Label::parse(SYSTEM).map_err(unnamed)?;
         let name = trust_domain_of(&system, organisation)?;
-        let (authority, publisher) = system::open(directory, &system, name, clock.now())?;
-        let authorities = BTreeMap::from([(system.clone(), Arc::new(authority))]);
+        let system = System::open(&store, system, &name, clock.now())?;
         // numbers go on growing over a restart
         let first = clock.now().micros();
+        let mut state = State { bundles: Arc::new(Bundles { generation: first, ..Bundles::default() }), ..State::default() };
+        state.tell_bundles(&system);
         let issuer = Self {
-            directory: directory.to_owned(),
+            store,
             organisation: organisation.clone(),
             book: Book::new(recorder, Arc::clone(&clock)),
+            limiter: Limiter::new(Arc::clone(&clock)),
             clock,
             system,
-            publisher,
-            state: RwLock::new(Arc::new(State { authorities, bundles: first, ..State::default() })),
+            state: RwLock::new(Arc::new(state)),
+            steps: Mutex::default(),
             changes: watch::Sender::new(first),
         };
         issuer.hold(domains)?;
@@ -94,20 +119,19 @@ impl Issuer {
     ///
     /// # Errors
     /// As [`Issuer::open`]; then none of them is added.
-    pub fn hold(&self, domains: &[Label]) -> Result<(), OpenError> {
+    pub fn hold(&self, domains: &BTreeMap<Label, KeyKind>) -> Result<(), OpenError> {
+        let _steps = self.one_step();
         let mut added = BTreeMap::new();
         let held = self.snapshot();
-        for domain in domains.iter().filter(|domain| !held.authorities.contains_key(*domain)) {
-            added.insert(
-                domain.clone(),
-                Arc::new(open_domain(&self.directory, &self.organisation, domain, self.clock.now())?),
-            );
+        let new = domains.iter().filter(|(domain, _)| **domain != self.system.label && !held.domains.contains_key(*domain));
+        for (domain, kind) in new {
+            let name = trust_domain_of(domain, &self.organisation)?;
+            let opened = Domain::open(&self.store, domain, name, *kind, self.clock.now())?;
+            added.insert(domain.clone(), Arc::new(opened));
         }
         self.change(|state| {
-            let before = state.authorities.len();
-            state.authorities.append(&mut added);
-            let grew = state.authorities.len() != before;
-            state.bundles = state.bundles.saturating_add(u64::from(grew));
+            let grew = !added.is_empty();
+            state.domains.append(&mut added);
             grew
         });
         Ok(())
@@ -116,21 +140,23 @@ impl Issuer {
     /// Replaces everything that is registered, as one piece. Nothing is issued for domains that are not held, and what is
     /// registered under the system's name is left out: its identities are not workloads.
     pub fn set_registrations(&self, mut registrations: Registrations) {
-        registrations.workloads.retain(|workload, _| *workload.domain() != self.system);
-        registrations.domains.remove(&self.system);
+        registrations.workloads.retain(|workload, _| *workload.domain() != self.system.label);
+        registrations.domains.remove(&self.system.label);
         self.change(|state| {
-            if state.registrations == registrations {
+            if *state.registrations == registrations {
                 return false;
             }
             let ids = registrations.workloads.keys();
-            state.workloads = ids.filter_map(|id| Some((workload_id(id, &self.organisation)?, id.clone()))).collect();
-            state.registrations = registrations;
+            let ids = ids.filter_map(|id| Some((workload_id(id, &self.organisation)?, id.clone())));
+            state.workloads = Arc::new(ids.collect());
+            state.registrations = Arc::new(registrations);
             true
         });
     }
 
-    /// Nothing is issued from here on to whose SPIFFE ID is revoked there, and nothing for a key that is. Certificates that
-    /// were issued before are the enforcers' to refuse. The bundles keep their number.
+    /// Nothing is issued from here on to whose SPIFFE ID or node is revoked there, nothing for a key that is, and nothing
+    /// that follows a certificate that is. Certificates that were issued before are the enforcers' to refuse. The bundles
+    /// keep their number.
     pub fn set_signals(&self, signals: Arc<signal::State>) {
         self.change(|state| {
             let changed = state.signals != signals;
@@ -139,198 +165,141 @@ impl Issuer {
         });
     }
 
+    /// The trust domains of others, whole: what was there before and is missing now is forgotten. One of our own names is
+    /// left out: nobody else speaks for it.
+    pub fn set_federated(&self, mut federated: BTreeMap<TrustDomain, ForeignBundle>) {
+        let own = format!(".{}", self.organisation);
+        federated.retain(|name, _| {
+            let foreign = *name != self.organisation && !name.as_str().ends_with(&own);
+            if !foreign {
+                tracing::error!(trust_domain = %name, "a bundle of somebody else for one of our own trust domains is left out");
+            }
+            foreign
+        });
+        self.change(|state| {
+            let changed = *state.federated != federated;
+            state.federated = Arc::new(federated);
+            changed
+        });
+    }
+
     /// The end of each domain's root.
     pub fn roots_end(&self) -> Vec<(Label, Timestamp)> {
         let held = self.snapshot();
-        held.authorities.iter().map(|(domain, authority)| (domain.clone(), authority.not_after())).collect()
+        let domains = held.domains.values().map(|domain| (domain.label.clone(), domain.x509.current.key.not_after()));
+        let system = (self.system.label.clone(), self.system.authority.not_after());
+        domains.chain([system]).collect::<BTreeMap<_, _>>().into_iter().collect()
     }
 
-    /// An SVID with which an operator speaks as a workload for five minutes. Whether the operator may is the caller's
-    /// to decide; the certificate and the record name the operator.
-    ///
-    /// # Errors
-    /// [`IssueError::NotEntitled`] for a workload that is not registered, [`IssueError::BadRequest`] for a request or
-    /// an operator's name that cannot be used, [`IssueError::Unavailable`] when the issuance cannot be recorded.
-    pub fn mint_impersonation(
-        &self,
-        workload: &WorkloadId,
-        operator: &str,
-        csr_der: &[u8],
-    ) -> Result<Svid, IssueError> {
+    /// What was issued and refused since the start.
+    pub fn counts(&self) -> Counts {
+        self.book.counts()
+    }
+
+    fn entitlements(&self, selectors: &Selectors) -> Vec<Entitled> {
         let state = self.snapshot();
-        let id = workload_id(workload, &self.organisation).filter(|id| state.workloads.contains_key(id));
-        let spiffe_id = id.as_ref().map_or("", SpiffeId::as_str);
-        let asked = Asked { spiffe_id, selectors: "", via: operator };
-        let Some(id) = &id else {
-            let why = format!("workload `{workload}` is not registered");
-            return Err(self.book.refuse(&asked, IssueError::NotEntitled(why)));
-        };
-        let ttl = Duration::from_secs(IMPERSONATION_SECONDS);
-        let order = Order { id, dns: &[], ttl, via: Some(operator), backdated: LEAF_BACKDATE_SECONDS };
-        self.mint(&state, workload.domain(), &asked, &order, csr_der)
-    }
-
-    /// An SVID for a workload that was attested at a place. The issuer matches the selectors and the place itself; what is
-    /// not placed there is refused, and that is recorded.
-    ///
-    /// # Errors
-    /// [`IssueError::NotEntitled`] where no rule matches or the workload may not run there, otherwise as
-    /// [`Self::mint_impersonation`].
-    pub fn mint_workload_at(
-        &self,
-        place: &Place,
-        selectors: &Selectors,
-        id: &SpiffeId,
-        csr_der: &[u8],
-    ) -> Result<Svid, IssueError> {
-        let state = self.snapshot();
-        let attested = selectors.to_string();
-        let asked = Asked { spiffe_id: id.as_str(), selectors: &attested, via: "" };
-        let registered = state.workloads.get(id).and_then(|workload| Some((workload, state.registration(workload)?)));
-        let Some((workload, registration)) = registered.filter(|(_, entry)| recognises(entry, selectors)) else {
-            let why = format!("no rule of `{id}` matches this process");
-            return Err(self.book.refuse(&asked, IssueError::NotEntitled(why)));
-        };
-        if !place.takes(registration) {
-            return Err(self.book.refuse(&asked, IssueError::NotEntitled(not_placed(id, place, registration))));
-        }
-        let order = Order { id, dns: &[], ttl: registration.ttl, via: None, backdated: LEAF_BACKDATE_SECONDS };
-        self.mint(&state, workload.domain(), &asked, &order, csr_der)
-    }
-
-    /// Issues the server identity of a gateway, `_gateway/NAME` of a domain, with all its hosts. Recorded.
-    ///
-    /// # Errors
-    /// [`IssueError`]: an unknown domain, a request that is none, or nothing can be recorded.
-    pub fn mint_for_gateway(&self, domain: &Label, name: &Label, csr_der: &[u8]) -> Result<Svid, IssueError> {
-        let state = self.snapshot();
-        let id = trust_domain(domain, &self.organisation)
-            .and_then(|domain| SpiffeId::from_segments(&domain, &["_gateway", name.as_str()]).ok());
-        let spiffe_id = id.as_ref().map_or("", SpiffeId::as_str);
-        let asked = Asked { spiffe_id, selectors: "", via: "" };
-        let (Some(id), Some(registration)) = (&id, state.registrations.domains.get(domain)) else {
-            let why = format!("domain `{domain}` is not registered");
-            return Err(self.book.refuse(&asked, IssueError::NotEntitled(why)));
-        };
-        let order =
-            Order { id, dns: &registration.hosts, ttl: registration.ttl, via: None, backdated: LEAF_BACKDATE_SECONDS };
-        self.mint(&state, domain, &asked, &order, csr_der)
-    }
-
-    /// Signs, records, and only then hands out.
-    pub(crate) fn mint(
-        &self,
-        state: &State,
-        domain: &Label,
-        asked: &Asked<'_>,
-        order: &Order<'_>,
-        csr_der: &[u8],
-    ) -> Result<Svid, IssueError> {
-        let signed = state.not_revoked(order.id, self.clock.now()).and_then(|()| {
-            let key = request::public_key(csr_der)?;
-            state.key_not_revoked(&key, self.clock.now())?;
-            let authority = state.authorities.get(domain);
-            let authority =
-                authority.ok_or_else(|| unavailable(format!("the key of domain `{domain}` is not held")))?;
-            authority.sign(order, &key, self.clock.now()).map_err(unavailable)
-        });
-        match signed {
-            Ok(svid) => self.book.issue(asked, svid),
-            Err(error) => Err(self.book.refuse(asked, error)),
-        }
-    }
-
-    fn entitlements(&self, selectors: &Selectors) -> Vec<SpiffeId> {
-        let state = self.snapshot();
-        let held = state.workloads.iter().filter(|(_, workload)| state.authorities.contains_key(workload.domain()));
-        let recognised = held.filter(|(_, workload)| {
-            state.registration(workload).is_some_and(|registration| recognises(registration, selectors))
+        let held = state.workloads.iter().filter(|(_, workload)| state.domains.contains_key(workload.domain()));
+        let recognised = held.filter_map(|(id, workload)| {
+            let registration = state.registration(workload)?;
+            registration.recognised_by(selectors)?;
+            Some(Entitled { id: id.clone(), key: registration.key })
         });
         let now = self.clock.now();
-        let (ids, revoked): (Vec<SpiffeId>, Vec<SpiffeId>) =
-            recognised.map(|(id, _)| id.clone()).partition(|id| state.not_revoked(id, now).is_ok());
-        if ids.is_empty() {
+        let (entitled, revoked): (Vec<Entitled>, Vec<Entitled>) =
+            recognised.partition(|entitled| state.not_revoked(&entitled.id, now).is_ok());
+        if entitled.is_empty() {
             let attested = selectors.to_string();
-            let asked = |spiffe_id| Asked { spiffe_id, selectors: &attested, via: "" };
+            let asked = |spiffe_id| Asked { selectors: &attested, ..Asked::plain(spiffe_id) };
             let why = |why: &str| IssueError::NotEntitled(why.to_owned());
             match revoked.first() {
                 None => self.book.refuse(&asked(""), why("no workload is recognised")),
-                Some(id) => self.book.refuse(&asked(id.as_str()), why("it is revoked")),
+                Some(entitled) => self.book.refuse(&asked(entitled.id.as_str()), why("it is revoked")),
             };
         }
-        ids
+        entitled
+    }
+
+    /// Writes down that the key of the moment, as a snapshot has it, signs things of so long a life from here on. False
+    /// where another key signs by now.
+    ///
+    /// # Errors
+    /// Words: the folder cannot be written.
+    pub(crate) fn write_longest(&self, seen: &Domain, keys: Keys, seconds: u64) -> Result<bool, String> {
+        let _steps = self.one_step();
+        let state = self.snapshot();
+        let held = state.domains.get(&seen.label).ok_or("the domain is not held")?;
+        let mut keyring = held.keyring.clone();
+        let entry = &mut keyring.ring_mut(keys).current;
+        if entry.name != seen.keyring.ring(keys).current.name {
+            return Ok(false);
+        }
+        if entry.longest < seconds {
+            entry.longest = seconds;
+            let folder = self.store.folder(&seen.label);
+            folder.replace(KEYS, &keyring.to_text()).map_err(|error| error.words())?;
+            let written = Arc::new(held.with(&folder, keyring).map_err(|error| error.words())?);
+            written.allow_what_is_written();
+            self.change(|state| {
+                state.domains.insert(seen.label.clone(), written);
+                false
+            });
+        }
+        Ok(true)
+    }
+
+    pub(crate) const fn organisation(&self) -> &TrustDomain {
+        &self.organisation
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) fn one_step(&self) -> MutexGuard<'_, ()> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn snapshot(&self) -> Arc<State> {
         Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Swaps in a changed copy of the state; `edit` says whether it changed anything.
-    fn change(&self, edit: impl FnOnce(&mut State) -> bool) {
+    /// Swaps in a changed copy of the state; `edit` says whether it changed anything that others should look at.
+    pub(crate) fn change(&self, edit: impl FnOnce(&mut State) -> bool) {
         let mut current = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = State::clone(&current);
-        if edit(&mut next) {
-            *current = Arc::new(next);
+        let told = edit(&mut next);
+        if told {
+            next.tell_bundles(&self.system);
+        }
+        *current = Arc::new(next);
+        if told {
             self.changes.send_modify(|generation| *generation = generation.saturating_add(1));
         }
     }
 }
 
 impl State {
-    fn registration(&self, workload: &WorkloadId) -> Option<&WorkloadRegistration> {
-        self.registrations.workloads.get(workload)
-    }
-
-    fn not_revoked(&self, id: &SpiffeId, now: Timestamp) -> Result<(), IssueError> {
-        match self.signals.revoked_id(id, now) {
-            None => Ok(()),
-            Some(_) => Err(IssueError::NotEntitled(format!("`{id}` is revoked"))),
+    /// Makes the bundles anew, under the next number where they differ.
+    fn tell_bundles(&mut self, system: &System) {
+        let mut next = Bundles { generation: self.bundles.generation, ..Bundles::default() };
+        let root = system.authority.root_der().to_vec();
+        next.roots.insert(system.authority.trust_domain().clone(), vec![root]);
+        for domain in self.domains.values() {
+            next.roots.insert(domain.trust_domain.clone(), domain.roots());
+            next.jwt_keys.insert(domain.trust_domain.clone(), domain.jwt_keys());
+        }
+        for (name, foreign) in self.federated.iter() {
+            next.roots.insert(name.clone(), foreign.roots.clone());
+            if !foreign.jwt_keys.is_empty() {
+                next.jwt_keys.insert(name.clone(), foreign.jwt_keys.clone());
+            }
+        }
+        next.federated = self.federated.keys().cloned().collect::<BTreeSet<_>>();
+        if next != *self.bundles {
+            next.generation = next.generation.saturating_add(1);
+            self.bundles = Arc::new(next);
         }
     }
-
-    fn key_not_revoked(&self, key: &SubjectPublicKeyInfo, now: Timestamp) -> Result<(), IssueError> {
-        match self.signals.revoked_key(&sha256(&key.subject_public_key_info()), now) {
-            None => Ok(()),
-            Some(_) => Err(IssueError::NotEntitled("the key of the request is revoked; make another one".to_owned())),
-        }
-    }
-}
-
-fn recognises(registration: &WorkloadRegistration, selectors: &Selectors) -> bool {
-    registration.rules.iter().any(|rule| rule.matches(selectors))
-}
-
-/// Why a workload may not run at a place, in words that name the setting.
-fn not_placed(id: &SpiffeId, place: &Place, registration: &WorkloadRegistration) -> String {
-    let list = |labels: &BTreeSet<Label>| labels.iter().map(Label::as_str).collect::<Vec<_>>().join(", ");
-    let here = match place {
-        Place::Everywhere => "every group".to_owned(),
-        Place::Groups(groups) if groups.is_empty() => "none".to_owned(),
-        Place::Groups(groups) => list(groups),
-    };
-    match &registration.runs_on {
-        Some(placed) => format!("`{id}` runs on {} (`runs_on`), and this node belongs to {here}", list(placed)),
-        None => format!("`{id}` names no node group in `runs_on`, and this node belongs to {here}"),
-    }
-}
-
-/// The authority of a domain, made where there is none yet.
-fn open_domain(
-    directory: &Path,
-    organisation: &TrustDomain,
-    domain: &Label,
-    now: Timestamp,
-) -> Result<Authority, OpenError> {
-    let cannot = |detail| OpenError::CannotMake { domain: domain.clone(), detail };
-    let trust_domain = trust_domain_of(domain, organisation)?;
-    let slot = Slot::new(directory, domain);
-    if let Some(files) = slot.read()? {
-        return Authority::load(&slot, &files, trust_domain, now);
-    }
-    let files = Authority::generate(&trust_domain, now).map_err(cannot)?;
-    slot.write(&files, &[])?;
-    tracing::info!(%domain, file = %slot.certificate.display(), "made a new root");
-    Authority::load(&slot, &files, trust_domain, now)
 }
 
 fn trust_domain_of(domain: &Label, organisation: &TrustDomain) -> Result<TrustDomain, OpenError> {
@@ -346,12 +315,21 @@ pub(crate) const fn unavailable(why: String) -> IssueError {
 }
 
 impl Issuance for Issuer {
-    fn entitled<'a>(&'a self, selectors: &'a Selectors) -> Answer<'a, Vec<SpiffeId>> {
+    fn entitled<'a>(&'a self, selectors: &'a Selectors) -> Answer<'a, Vec<Entitled>> {
         Box::pin(ready(Ok(self.entitlements(selectors))))
     }
 
-    fn mint_workload<'a>(&'a self, selectors: &'a Selectors, id: &'a SpiffeId, csr_der: &'a [u8]) -> Answer<'a, Svid> {
-        Box::pin(ready(self.mint_workload_at(&Place::Everywhere, selectors, id, csr_der)))
+    fn mint_workload<'a>(&'a self, selectors: &'a Selectors, order: &'a WorkloadOrder) -> Answer<'a, Svid> {
+        Box::pin(ready(self.mint_workload_at(&Place::Everywhere, selectors, order)))
+    }
+
+    fn mint_jwt<'a>(
+        &'a self,
+        selectors: &'a Selectors,
+        id: &'a SpiffeId,
+        audience: &'a [String],
+    ) -> Answer<'a, JwtSvid> {
+        Box::pin(ready(self.mint_jwt_at(&Place::Everywhere, selectors, id, audience)))
     }
 
     fn mint_gateway<'a>(&'a self, domain: &'a Label, name: &'a Label, csr_der: &'a [u8]) -> Answer<'a, Svid> {
@@ -359,10 +337,7 @@ impl Issuance for Issuer {
     }
 
     fn bundles(&self) -> Bundles {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let roots = state.authorities.values();
-        let roots = roots.map(|authority| (authority.trust_domain().clone(), vec![authority.root_der().to_vec()]));
-        Bundles { generation: state.bundles, roots: roots.collect() }
+        Bundles::clone(&self.snapshot().bundles)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -1,11 +1,13 @@
 //! The book of issuance: nothing is handed out that was not written down first.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use api::issuance::{IssueError, Svid};
+use api::issuance::IssueError;
 use thiserror::Error;
 use types::facts::{Issuance, Outcome};
-use types::{Clock, limits};
+use types::{Clock, Timestamp, limits};
 
 /// Takes the fact of every issuance and refusal. An issuance that it does not accept does not happen.
 pub type Recorder = Arc<dyn Fn(Issuance<'_>) -> Result<(), NotRecorded> + Send + Sync>;
@@ -23,44 +25,102 @@ pub(crate) struct Asked<'a> {
     pub selectors: &'a str,
     /// The operator who asked to impersonate, else `""`.
     pub via: &'a str,
+    /// The node that asks, `""` for the one of this process.
+    pub node: &'a str,
+}
+
+impl<'a> Asked<'a> {
+    /// For something that needs no attestation and has no node.
+    pub const fn plain(spiffe_id: &'a str) -> Self {
+        Self { spiffe_id, selectors: "", via: "", node: "" }
+    }
+}
+
+/// What is about to be handed out, as the record names it.
+pub(crate) struct Issued<'a> {
+    /// The serial number; of a token `sha256:` and its digest.
+    pub serial: &'a str,
+    pub not_after: Timestamp,
+    /// Why it may be had.
+    pub why: &'a str,
+}
+
+/// What the issuer did since it started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Certificates and tokens that were recorded and handed out.
+    pub issued: u64,
+    /// Questions that were refused, whether on record each or counted in one.
+    pub refused: u64,
+    /// Those among the refused that were too many in a short time.
+    pub limited: u64,
+    /// What was signed and dropped because it could not be recorded.
+    pub unrecorded: u64,
 }
 
 pub(crate) struct Book {
     recorder: Recorder,
     clock: Arc<dyn Clock>,
     refusals: Mutex<Refusals>,
+    issued: AtomicU64,
+    refused: AtomicU64,
+    limited: AtomicU64,
+    unrecorded: AtomicU64,
 }
 
-/// Refusals of the present second: those recorded, and those only counted since.
+/// Refusals of the present second: those recorded, by node and together, and those only counted since.
 #[derive(Default)]
 struct Refusals {
     second: u64,
-    recorded: u64,
+    recorded: HashMap<String, u64>,
+    together: u64,
     skipped: u64,
 }
 
 impl Book {
     pub fn new(recorder: Recorder, clock: Arc<dyn Clock>) -> Self {
-        Self { recorder, clock, refusals: Mutex::default() }
+        Self {
+            recorder,
+            clock,
+            refusals: Mutex::default(),
+            issued: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            limited: AtomicU64::new(0),
+            unrecorded: AtomicU64::new(0),
+        }
     }
 
-    /// Hands out what was recorded.
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            issued: read(&self.issued),
+            refused: read(&self.refused),
+            limited: read(&self.limited),
+            unrecorded: read(&self.unrecorded),
+        }
+    }
+
+    /// Writes down what is handed out next.
     ///
     /// # Errors
-    /// [`IssueError::Unavailable`] when the recorder fails; then the certificate is dropped.
-    pub fn issue(&self, asked: &Asked<'_>, svid: Svid) -> Result<Svid, IssueError> {
+    /// [`IssueError::Unavailable`] when the recorder fails; then it must be dropped.
+    pub fn issue(&self, asked: &Asked<'_>, issued: &Issued<'_>) -> Result<(), IssueError> {
         let fact = Issuance {
             outcome: Outcome::Allow,
-            note: "",
+            note: &note(issued.why, ""),
             spiffe_id: asked.spiffe_id,
-            serial: &svid.serial,
-            not_after: Some(svid.not_after),
+            serial: issued.serial,
+            not_after: Some(issued.not_after),
             selectors: asked.selectors,
             via: asked.via,
         };
         match (self.recorder)(fact) {
-            Ok(()) => Ok(svid),
+            Ok(()) => {
+                self.issued.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
             Err(error) => {
+                self.unrecorded.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%error, spiffe_id = asked.spiffe_id, "nothing was issued");
                 Err(IssueError::Unavailable("the issuance cannot be recorded".to_owned()))
             }
@@ -69,13 +129,17 @@ impl Book {
 
     /// Records a refusal and gives it back. A refusal stands whether or not it could be recorded.
     pub fn refuse(&self, asked: &Asked<'_>, error: IssueError) -> IssueError {
-        if let Some(skipped) = self.admit() {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        if matches!(error, IssueError::Limited(_)) {
+            self.limited.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(skipped) = self.admit(asked.node) {
+            let place = if asked.node.is_empty() { String::new() } else { format!(" (on node:agent/{})", asked.node) };
             let more =
                 if skipped == 0 { String::new() } else { format!("; {skipped} refusals before it were only counted") };
-            let note: String = format!("{error}{more}").chars().take(limits::NOTE_BYTES.default_usize() / 4).collect();
             let fact = Issuance {
                 outcome: Outcome::Deny,
-                note: &note,
+                note: &note(&error.to_string(), &format!("{place}{more}")),
                 spiffe_id: asked.spiffe_id,
                 serial: "",
                 not_after: None,
@@ -90,18 +154,27 @@ impl Book {
     }
 
     /// Whether this refusal gets a record of its own, with the number of those that did not.
-    fn admit(&self) -> Option<u64> {
+    fn admit(&self, node: &str) -> Option<u64> {
         let second = self.clock.now().seconds();
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if refusals.second != second {
-            refusals.second = second;
-            refusals.recorded = 0;
+            *refusals = Refusals { second, skipped: refusals.skipped, ..Refusals::default() };
         }
-        if refusals.recorded >= limits::ISSUANCE_REFUSALS.default {
+        let of_node = refusals.recorded.get(node).copied().unwrap_or_default();
+        // INVARIANT: the map holds nodes with a record of this second, and `together` bounds those
+        if of_node >= limits::ISSUANCE_REFUSALS.default || refusals.together >= limits::ISSUANCE_REFUSALS_TOGETHER.default {
             refusals.skipped = refusals.skipped.saturating_add(1);
             return None;
         }
-        refusals.recorded += 1;
+        refusals.recorded.insert(node.to_owned(), of_node + 1);
+        refusals.together += 1;
         Some(core::mem::take(&mut refusals.skipped))
     }
+}
+
+/// As much of a text as a record takes, with the whole of what comes after it.
+fn note(text: &str, after: &str) -> String {
+    let room = limits::NOTE_BYTES.default_usize().saturating_sub(after.len());
+    let text = text.get(..text.floor_char_boundary(room)).unwrap_or_default();
+    format!("{text}{after}")
 }

@@ -1,9 +1,10 @@
 //! Who may have which identity: what the issuer takes from a revision.
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::{Host, Label, SpiffeId, TrustDomain, AttestRule, WorkloadId};
+use types::{AttestRule, Host, KeyKind, Label, Selectors, SpiffeId, TrustDomain, WorkloadId};
 
 /// Everything that is registered, as one piece.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -21,8 +22,19 @@ pub struct WorkloadRegistration {
     pub rules: Vec<AttestRule>,
     /// Life of a certificate, in whole seconds.
     pub ttl: Duration,
+    /// Life of a JWT-SVID, in whole seconds.
+    pub jwt_ttl: Duration,
+    /// The kind of the workload's own key, which agents are told.
+    pub key: KeyKind,
     /// The node groups that it may run on; `None` for only the node that shares the issuer's process.
     pub runs_on: Option<BTreeSet<Label>>,
+}
+
+impl WorkloadRegistration {
+    /// The first rule that recognises a process, counted from 1.
+    pub(crate) fn recognised_by(&self, selectors: &Selectors) -> Option<usize> {
+        self.rules.iter().position(|rule| rule.matches(selectors)).map(|index| index.saturating_add(1))
+    }
 }
 
 /// Where a workload is that asks.
@@ -30,8 +42,13 @@ pub struct WorkloadRegistration {
 pub enum Place {
     /// On the node that shares the issuer's process, which belongs to every group.
     Everywhere,
-    /// On a node of these groups.
-    Groups(BTreeSet<Label>),
+    /// On a node that joined.
+    Node {
+        /// The name of its agent.
+        name: Label,
+        /// The groups that it is in.
+        groups: BTreeSet<Label>,
+    },
 }
 
 impl Place {
@@ -39,19 +56,39 @@ impl Place {
     pub fn takes(&self, registration: &WorkloadRegistration) -> bool {
         match (self, &registration.runs_on) {
             (Self::Everywhere, _) => true,
-            (Self::Groups(groups), Some(placed)) => !placed.is_disjoint(groups),
-            (Self::Groups(_), None) => false,
+            (Self::Node { groups, .. }, Some(placed)) => !placed.is_disjoint(groups),
+            (Self::Node { .. }, None) => false,
+        }
+    }
+
+    /// The agent's name; nothing for the node that shares the issuer's process.
+    pub(crate) const fn node(&self) -> Option<&Label> {
+        match self {
+            Self::Everywhere => None,
+            Self::Node { name, .. } => Some(name),
         }
     }
 }
 
-/// What the gateways of a domain are.
+/// As records show it.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everywhere => f.write_str("in this process"),
+            Self::Node { name, .. } => write!(f, "on node:agent/{name}"),
+        }
+    }
+}
+
+/// What the gateways of a domain are, and its keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DomainRegistration {
     /// They become DNS names of each gateway's certificate.
     pub hosts: Vec<Host>,
     /// Life of a gateway's certificate, in whole seconds.
     pub ttl: Duration,
+    /// The kind of the domain's own keys: of those that are made from here on.
+    pub key: KeyKind,
 }
 
 /// The trust domain of a business domain: `<domain>.<organisation>`. `None` when the joined name is too long.

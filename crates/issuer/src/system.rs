@@ -2,22 +2,26 @@
 //! the publisher, whose key signs what peers believe.
 
 use core::time::Duration;
-use std::path::Path;
+use std::sync::Arc;
 
 use api::issuance::{IssueError, Svid};
 use identity::{Bundle, BundleSet};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _, SigningKey as _};
-use rustls_pki_types::pem::PemObject as _;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use types::{Host, Label, SpiffeId, Timestamp, TrustDomain};
+use types::{Host, KeyKind, Label, SpiffeId, Timestamp, TrustDomain};
 use zeroize::Zeroizing;
 
-use crate::authority::{Authority, Order};
+use crate::authority::{Authority, Made, certificate};
+use crate::domain::key_file;
 use crate::error::OpenError;
 use crate::issuer::{Issuer, unavailable};
+use crate::key::{FileKey, Signer as _};
+use crate::leaf::Order;
+use crate::mint::Signing;
+use crate::protection::pem;
 use crate::record::Asked;
 use crate::request;
-use crate::store::{Files, Slot};
+use crate::store::{Files, Folder, Store};
 
 /// The label of the trust domain; no business domain may have it.
 pub(crate) const SYSTEM: &str = "system";
@@ -43,8 +47,15 @@ const PUBLISHER_LIFE: Duration = Duration::from_hours(24 * 3650); // tidy: as lo
 
 /// The key that signs facts, and the certificate that says so.
 pub(crate) struct Publisher {
-    key: KeyPair,
+    signer: FileKey,
     chain: Vec<Vec<u8>>,
+}
+
+/// The system's own authority and the publisher's key.
+pub(crate) struct System {
+    pub label: Label,
+    pub authority: Authority,
+    publisher: Publisher,
 }
 
 /// An identity with its key, for the process that the issuer runs in.
@@ -57,69 +68,87 @@ pub struct SystemIdentity {
     pub not_after: Timestamp,
 }
 
-/// Opens the system's authority and the publisher's key, or makes both where there is neither yet. One without the other is
-/// an error: peers would go on believing a key that somebody else may have.
-pub(crate) fn open(
-    directory: &Path,
-    label: &Label,
-    trust_domain: TrustDomain,
-    now: Timestamp,
-) -> Result<(Authority, Publisher), OpenError> {
-    let (root, publisher) = (Slot::new(directory, label), Slot::publisher(directory, label));
-    if let (Some(of_root), Some(of_publisher)) = (root.read()?, publisher.read()?) {
-        let authority = Authority::load(&root, &of_root, trust_domain, now)?;
-        let publisher = Publisher::load(&publisher, &of_publisher, &authority, now)?;
-        return Ok((authority, publisher));
+impl System {
+    /// Opens the system's authority and the publisher's key, or makes both where there is neither yet. One without the
+    /// other is an error: peers would go on believing a key that somebody else may have.
+    pub fn open(store: &Store, label: Label, trust_domain: &TrustDomain, now: Timestamp) -> Result<Self, OpenError> {
+        let folder = store.folder(&label);
+        if !folder.exists()? {
+            make(store, &folder, &label, trust_domain, now)?;
+        }
+        let authority = Authority::load(&folder, "ca", trust_domain)?;
+        authority.check_validity(&folder, "ca", now)?;
+        let publisher = Publisher::load(&folder, &authority, now)?;
+        Ok(Self { label, authority, publisher })
     }
+}
+
+fn make(
+    store: &Store,
+    folder: &Folder<'_>,
+    label: &Label,
+    trust_domain: &TrustDomain,
+    now: Timestamp,
+) -> Result<(), OpenError> {
     let cannot = |detail| OpenError::CannotMake { domain: label.clone(), detail };
-    let of_root = Authority::generate(&trust_domain, now).map_err(cannot)?;
-    let authority = Authority::load(&root, &of_root, trust_domain, now)?;
-    let of_publisher = Publisher::make(&authority, now).map_err(cannot)?;
-    root.write(&of_root, &[(&publisher, &of_publisher)])?;
-    tracing::info!(file = %root.certificate.display(), "made the system's root and the publisher's key");
-    let publisher = Publisher::load(&publisher, &of_publisher, &authority, now)?;
-    Ok((authority, publisher))
+    let root = Authority::generate(trust_domain, KeyKind::P256, now).map_err(cannot)?;
+    let publisher = FileKey::generate(KeyKind::P256).map_err(cannot)?;
+    let certificate = publisher_certificate(&root, &publisher, trust_domain, now).map_err(cannot)?;
+    let files: Files = vec![
+        key_file(store, "ca", &root.pkcs8).map_err(cannot)?,
+        ("ca.pem".to_owned(), Zeroizing::new(root.root)),
+        key_file(store, PUBLISHER, &publisher).map_err(cannot)?,
+        (format!("{PUBLISHER}.pem"), certificate),
+    ];
+    folder.make(&files)?;
+    tracing::info!(file = %folder.file("ca.pem").display(), "made the system's root and the publisher's key");
+    Ok(())
+}
+
+fn publisher_certificate(
+    root: &Made,
+    publisher: &[u8],
+    trust_domain: &TrustDomain,
+    now: Timestamp,
+) -> Result<Zeroizing<String>, String> {
+    let of = |pkcs8: &[u8]| FileKey::from_pkcs8(pkcs8).ok_or("a key that was just made cannot be read");
+    let authority = Authority::new(Arc::new(of(&root.pkcs8)?), certificate(&root.root)?, trust_domain)?;
+    let id = identity_of(trust_domain, &[PUBLISHER]).ok_or("its name is too long")?;
+    let order = Order::new(&id, &[], PUBLISHER_LIFE, BACKDATE_SECONDS);
+    let svid = authority.sign(&order, of(publisher)?.spki_der(), now)?;
+    Ok(pem("CERTIFICATE", svid.chain_der.first().map(Vec::as_slice).unwrap_or_default()))
 }
 
 impl Publisher {
-    fn make(system: &Authority, now: Timestamp) -> Result<Files, String> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| error.to_string())?;
-        let id = identity_of(system.trust_domain(), &[PUBLISHER]).ok_or("its name is too long")?;
-        let spki = rcgen::SubjectPublicKeyInfo::from_der(&key.subject_public_key_info());
-        let order = Order { id: &id, dns: &[], ttl: PUBLISHER_LIFE, via: None, backdated: BACKDATE_SECONDS };
-        let certificate = system.sign_pem(&order, &spki.map_err(|error| error.to_string())?, now)?;
-        Ok(Files { key: Zeroizing::new(key.serialize_pem()), certificate })
-    }
-
-    fn load(slot: &Slot, files: &Files, system: &Authority, now: Timestamp) -> Result<Self, OpenError> {
-        let damaged = |path: &Path, detail: String| OpenError::Damaged { path: path.to_owned(), detail };
-        let key = KeyPair::from_pem(&files.key)
-            .map_err(|_| damaged(&slot.key, "it does not hold one PKCS#8 private key in PEM".to_owned()))?;
-        let leaf = CertificateDer::from_pem_slice(files.certificate.as_bytes())
-            .map_err(|_| damaged(&slot.certificate, "it does not hold a certificate in PEM".to_owned()))?;
+    fn load(folder: &Folder<'_>, system: &Authority, now: Timestamp) -> Result<Self, OpenError> {
+        let (key, file) = (format!("{PUBLISHER}.key"), format!("{PUBLISHER}.pem"));
+        let path = folder.file(&file);
+        let damaged = |detail: String| OpenError::Damaged { path: path.clone(), detail };
+        let signer = folder.read_key(&key)?;
+        let leaf = CertificateDer::from(certificate(&folder.read(&file)?).map_err(damaged)?);
         let bundle = Bundle::from_der(system.trust_domain().clone(), vec![system.root_der().to_vec()])
-            .map_err(|error| damaged(&slot.certificate, error.to_string()))?;
+            .map_err(|error| damaged(error.to_string()))?;
         let peer = identity::verify(std::slice::from_ref(&leaf), &BundleSet::from_iter([bundle]), now)
-            .map_err(|refusal| damaged(&slot.certificate, refusal.to_string()))?;
+            .map_err(|refusal| damaged(refusal.to_string()))?;
         if peer.spiffe_id().path() != format!("/{PUBLISHER}") {
-            return Err(damaged(&slot.certificate, format!("it is that of `{}`", peer.spiffe_id())));
+            return Err(damaged(format!("it is that of `{}`", peer.spiffe_id())));
         }
-        if *peer.key_sha256() != identity::sign::sha256(&key.subject_public_key_info()) {
-            return Err(OpenError::Mismatch { key: slot.key.clone(), certificate: slot.certificate.clone() });
+        if *peer.key_sha256() != identity::sign::sha256(signer.spki_der()) {
+            return Err(OpenError::Mismatch { key: folder.file(&key), certificate: path });
         }
-        Ok(Self { key, chain: vec![leaf.to_vec()] })
+        Ok(Self { signer, chain: vec![leaf.to_vec()] })
     }
 }
 
 impl Issuer {
     /// The system root, DER.
     pub fn system_root(&self) -> Vec<u8> {
-        self.snapshot().authorities.get(&self.system).map(|authority| authority.root_der().to_vec()).unwrap_or_default()
+        self.system.authority.root_der().to_vec()
     }
 
     /// SHA-256 of the system root: what those who join hold control to.
     pub fn root_sha256(&self) -> [u8; 32] {
-        identity::sign::sha256(&self.system_root())
+        *self.system.authority.root_sha256()
     }
 
     /// Signs a statement as the publisher: the signature (ECDSA P-256 with SHA-256, ASN.1) and the publisher's chain.
@@ -127,8 +156,8 @@ impl Issuer {
     /// # Errors
     /// [`IssueError::Unavailable`] when nothing can be signed.
     pub fn sign(&self, message: &[u8]) -> Result<(Vec<u8>, Vec<Vec<u8>>), IssueError> {
-        let signature = self.publisher.key.sign(message).map_err(|error| unavailable(error.to_string()))?;
-        Ok((signature, self.publisher.chain.clone()))
+        let publisher = &self.system.publisher;
+        Ok((publisher.signer.sign(message).map_err(unavailable)?, publisher.chain.clone()))
     }
 
     /// A certificate of `system.<organisation>`: `["proxy", NAME]`, `["agent", NAME]` or `["operator", NAME]`. Whether the
@@ -147,22 +176,21 @@ impl Issuer {
             return self.mint_in_system(path, dns, csr_der, ttl);
         }
         let why = format!("`{}` is no system identity that can be asked for", path.join("/"));
-        let asked = Asked { spiffe_id: "", selectors: "", via: "" };
+        let asked = Asked::plain("");
         Err(self.book.refuse(&asked, IssueError::NotEntitled(why)))
     }
 
     fn mint_in_system(&self, path: &[&str], dns: &[Host], csr_der: &[u8], ttl: Duration) -> Result<Svid, IssueError> {
         let state = self.snapshot();
-        let system = state.authorities.get(&self.system).map(|authority| authority.trust_domain().clone());
-        let id = system.as_ref().and_then(|system| identity_of(system, path));
+        let id = identity_of(self.system.authority.trust_domain(), path);
         let spiffe_id = id.as_ref().map_or("", SpiffeId::as_str);
-        let asked = Asked { spiffe_id, selectors: "", via: "" };
+        let asked = Asked::plain(spiffe_id);
         let Some(id) = &id else {
             let why = format!("`{}` is no name of a system identity", path.join("/"));
             return Err(self.book.refuse(&asked, IssueError::NotEntitled(why)));
         };
-        let order = Order { id, dns, ttl, via: None, backdated: BACKDATE_SECONDS };
-        self.mint(&state, &self.system, &asked, &order, csr_der)
+        let order = Order::new(id, dns, ttl, BACKDATE_SECONDS);
+        self.mint(&state, &Signing::System, &asked, &order, csr_der, "a system identity")
     }
 
     /// Control's own identity, `spiffe://system.<organisation>/control/NAME`, also good for these host names, with a fresh

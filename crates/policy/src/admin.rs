@@ -62,17 +62,15 @@ impl<'a> Act<'a> {
                 &[Self::View, Self::Login, Self::Revoke(None), Self::Restore(None), Self::JoinToken, Self::Retire]
             }
             Role::Owner => &[Self::View, Self::Login, Self::Publish, Self::Rollback, Self::Approve],
-            Role::Security => {
-                &[
-                    Self::View,
-                    Self::Login,
-                    Self::Revoke(None),
-                    Self::Restore(None),
-                    Self::Retire,
-                    Self::Approve,
-                    Self::Rotate,
-                ]
-            }
+            Role::Security => &[
+                Self::View,
+                Self::Login,
+                Self::Revoke(None),
+                Self::Restore(None),
+                Self::Retire,
+                Self::Approve,
+                Self::Rotate,
+            ],
         }
     }
 

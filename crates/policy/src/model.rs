@@ -21,6 +21,8 @@ pub struct Model {
     pub timezone: TimeZone,
     /// The domains by name.
     pub domains: BTreeMap<Label, Domain>,
+    /// The workloads whose identities another trust domain issues.
+    pub federated: Federated,
     /// The named operators and their roles. `local`, who owns the data directory, is none of them.
     pub operators: BTreeMap<Label, BTreeSet<Role>>,
 }
@@ -50,6 +52,42 @@ impl Role {
             Self::Owner => "owner",
             Self::Security => "security",
         }
+    }
+}
+
+/// The workloads whose identities another trust domain issues, with their SPIFFE IDs there. Each is a workload of the domain
+/// that names it, and of no other.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Federated {
+    by_id: BTreeMap<SpiffeId, WorkloadId>,
+    ids: BTreeMap<WorkloadId, SpiffeId>,
+}
+
+impl Federated {
+    /// The SPIFFE ID of a workload; absent for one whose identity is issued here.
+    pub fn id_of(&self, workload: &WorkloadId) -> Option<&SpiffeId> {
+        self.ids.get(workload)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&SpiffeId, &WorkloadId)> {
+        self.by_id.iter()
+    }
+}
+
+/// Of two with the same SPIFFE ID neither is one: nobody could say which is calling.
+impl FromIterator<(SpiffeId, WorkloadId)> for Federated {
+    fn from_iter<I: IntoIterator<Item = (SpiffeId, WorkloadId)>>(named: I) -> Self {
+        let mut all = Self::default();
+        let mut disputed = BTreeSet::new();
+        for (id, workload) in named {
+            all.ids.insert(workload.clone(), id.clone());
+            if all.by_id.insert(id.clone(), workload).is_some() {
+                disputed.insert(id);
+            }
+        }
+        all.by_id.retain(|id, _| !disputed.contains(id));
+        all
     }
 }
 
@@ -209,21 +247,27 @@ pub fn timezone(name: &str) -> Option<TimeZone> {
 }
 
 impl Model {
-    /// The workload that a verified SPIFFE ID names: `spiffe://finance.acme.internal/payments` is `finance/payments`.
+    /// The workload that a verified SPIFFE ID names: `spiffe://finance.acme.internal/payments` is `finance/payments`, and
+    /// an ID of a federated trust domain is whatever domain names exactly it (ID-6).
     ///
     /// # Errors
     /// [`Reason::IdentityNotACaller`] for reserved names (gateways, the system's and devices' trust domains) and
     /// [`Reason::IdentityUnknownWorkload`] for whatever else is not registered.
     pub fn workload_of(&self, id: &SpiffeId) -> Result<WorkloadId, Reason> {
         let unknown = Reason::IdentityUnknownWorkload;
-        let domain = self.domain_part(id.trust_domain()).ok_or(unknown)?;
+        let Some(domain) = self.domain_part(id.trust_domain()) else {
+            return self.federated.by_id.get(id).cloned().ok_or(unknown);
+        };
         if matches!(domain, "system" | "devices") || id.path().starts_with("/_") {
             return Err(Reason::IdentityNotACaller);
         }
         let name = id.path().strip_prefix('/').ok_or(unknown)?;
         let (domain, name) = (Label::parse(domain).map_err(|_| unknown)?, Label::parse(name).map_err(|_| unknown)?);
         let registered = self.domains.get(&domain).is_some_and(|known| known.workloads.contains(&name));
-        if registered { Ok(WorkloadId::new(domain, name)) } else { Err(unknown) }
+        let workload = WorkloadId::new(domain, name);
+        // INVARIANT: a workload has one identity. One that another trust domain issues is not had from the domain's own
+        // keys too.
+        if registered && self.federated.id_of(&workload).is_none() { Ok(workload) } else { Err(unknown) }
     }
 
     fn domain_part<'a>(&self, trust_domain: &'a TrustDomain) -> Option<&'a str> {

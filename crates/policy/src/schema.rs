@@ -73,6 +73,7 @@ action publish, rollback, approve appliesTo {
 
 // To let a proxy or an agent join. Roles: operator. To forget one for good. Roles: operator, security.
 // To give an operator a certificate: whoever may do this can act as any operator. Roles: none.
+// To begin, take back or force the rotation of a domain's keys. Roles: security.
 action join, retire, certify, rotate appliesTo {
   principal: [Operator],
   resource: [Organisation],

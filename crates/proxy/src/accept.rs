@@ -1,9 +1,8 @@
 //! Step 1, accept: a TLS 1.3 handshake for one served host, with a client certificate that verifies, or none where the
 //! host's domain lets callers leave it out.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-use identity::VerifiedPeer;
 use policy::call::{Accepted, Refused};
 use rustls::server::Acceptor;
 use tokio::{
@@ -15,10 +14,10 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
 use trustdir::Asks;
 use types::{Host, Label, Reason, SpiffeId, facts::Protocol, limits};
 
-use crate::{credentials::ServerNames, worker::Worker};
+use crate::{credentials::ServerNames, standing::Standing, worker::Worker};
 
-/// An accepted connection: who is at the other end and which host it asked for. Verified once, here; its expiry is
-/// looked at again for each request.
+/// An accepted connection: who is at the other end and which host it asked for. Verified here; its expiry, and
+/// whether the bundles still vouch for it, is looked at again for each request.
 pub struct Connection {
     /// The listener's name.
     pub listener: Arc<str>,
@@ -30,8 +29,8 @@ pub struct Connection {
     pub server_name: Option<Host>,
     /// The protocol that was agreed on.
     pub protocol: Protocol,
-    /// The peer; `None` where it presented no certificate and did not have to.
-    pub peer: Option<VerifiedPeer>,
+    /// The caller; `None` where it presented no certificate and did not have to.
+    pub caller: Option<Rc<Standing>>,
     /// The domains whose hosts the listener serves; `None` for all.
     pub domains: Option<Arc<[Label]>>,
 }
@@ -91,8 +90,8 @@ impl Rejected {
     }
 }
 
-/// What a handshake establishes: the peer where it presented a certificate, the host it asked for, and the stream.
-pub type Handshaken = (Option<VerifiedPeer>, Host, TlsStream<TcpStream>);
+/// What a handshake establishes: the caller where it presented a certificate, the host it asked for, and the stream.
+pub type Handshaken = (Option<Rc<Standing>>, Host, TlsStream<TcpStream>);
 
 /// Runs the handshake within its time.
 ///
@@ -126,17 +125,17 @@ async fn handshake_steps(worker: &Worker, names: &ServerNames, stream: TcpStream
     };
     let tls = started.into_stream(name.config).into_fallible().await.map_err(refused)?;
     let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
-    let peer = match chain {
+    let caller = match chain {
         // the chain that is verified is empty too where one is required and none came: that is refused
         [] if name.asks == Asks::Optional => None,
-        chain => Some(worker.shared().trust.verify(chain).map_err(|refusal| Rejected {
+        chain => Some(Standing::verify(chain, &worker.shared().trusted).map(Rc::new).map_err(|refusal| Rejected {
             server_name: server_name.clone(),
             claimed: refusal.claimed.clone().map(Box::new),
             ..Rejected::new(refusal.reason, refusal.to_string())
         })?),
     };
     match server_name {
-        Some(host) => Ok((peer, host, tls)),
+        Some(host) => Ok((caller, host, tls)),
         None => Err(Rejected::new(Reason::AcceptServerName, "the peer named no server")),
     }
 }

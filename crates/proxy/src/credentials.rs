@@ -9,18 +9,18 @@ use std::{
 
 use api::issuance::{Bundles, Issuance, IssueError};
 use arc_swap::ArcSwap;
-use identity::{Bundle, BundleError, BundleSet};
+use identity::BundleError;
 use runtime::{
     shutdown::Shutdown,
-    tls::{self, ServerConfigs, Trust, UnusableKey},
+    tls::{self, ServerConfigs, UnusableKey},
 };
-use rustls::ServerConfig;
+use rustls::{ServerConfig, pki_types::CertificateDer};
 use thiserror::Error;
 use tokio::sync::watch;
 use trustdir::{Asks, Revision};
-use types::{Clock, Host, Label, Timestamp, limits};
+use types::{Clock, Host, Label, Reason, Timestamp, limits};
 
-use crate::stats::Stats;
+use crate::{stats::Stats, trusted::Trusted};
 
 mod obtain;
 
@@ -88,7 +88,7 @@ pub struct Keeper {
     node: Label,
     issuance: Arc<dyn Issuance>,
     revision: Arc<ArcSwap<Revision>>,
-    trust: Arc<Trust>,
+    trusted: Arc<Trusted>,
     clock: Arc<dyn Clock>,
     stats: Arc<Stats>,
     held: BTreeMap<Label, Held>,
@@ -98,11 +98,16 @@ pub struct Keeper {
 
 /// One domain's certificate.
 struct Held {
+    /// Leaf first.
+    chain: Vec<CertificateDer<'static>>,
     configs: ServerConfigs,
     not_after: Timestamp,
     renew_at: Timestamp,
-    /// What it was issued for, under which bundles: another certificate is due when one of them is another.
+    /// What it was issued for: another certificate is due when that is something else.
     basis: Basis,
+    /// The roots of its trust domain when it was last looked at. Under others it may verify no more, and is then due: this
+    /// is how a root that was given up in an emergency leaves the gateways.
+    roots: Vec<Vec<u8>>,
 }
 
 /// What a certificate follows from.
@@ -110,7 +115,6 @@ struct Held {
 struct Basis {
     hosts: Vec<Host>,
     ttl: Duration,
-    roots: Vec<Vec<u8>>,
 }
 
 /// The listeners that a keeper serves: the domains of each and the table to fill.
@@ -127,12 +131,12 @@ impl Keeper {
         node: Label,
         issuance: Arc<dyn Issuance>,
         revision: Arc<ArcSwap<Revision>>,
-        trust: Arc<Trust>,
+        trusted: Arc<Trusted>,
         clock: Arc<dyn Clock>,
         stats: Arc<Stats>,
     ) -> Self {
         let (held, refused) = (BTreeMap::new(), BTreeSet::new());
-        Self { node, issuance, revision, trust, clock, stats, held, refused }
+        Self { node, issuance, revision, trusted, clock, stats, held, refused }
     }
 
     /// An empty table: every handshake is refused with an alert.
@@ -140,7 +144,10 @@ impl Keeper {
     /// # Errors
     /// See [`UnusableKey`].
     pub fn empty_table(&self) -> Result<NameTable, UnusableKey> {
-        Ok(NameTable { hosts: HashMap::new(), refusing: Arc::new(tls::refusing_config(Arc::clone(&self.trust))?) })
+        Ok(NameTable {
+            hosts: HashMap::new(),
+            refusing: Arc::new(tls::refusing_config(Arc::clone(self.trusted.trust()))?),
+        })
     }
 
     /// The domains that the listeners serve at the moment.
@@ -181,17 +188,18 @@ impl Keeper {
     /// # Errors
     /// The first failure; what was held before stays.
     pub async fn refresh(&mut self, served: &[Served]) -> Result<(), CredentialError> {
+        self.trusted.take(&*self.issuance)?;
         let bundles = self.issuance.bundles();
-        self.trust.replace(bundle_set(bundles.clone())?);
         let domains = self.domains(served);
         self.held.retain(|domain, _| domains.contains(domain));
         self.refused.retain(|domain| domains.contains(domain));
         let mut failed = Ok(());
         for domain in domains {
-            let Some(basis) = self.basis(&domain, &bundles).filter(|basis| self.is_due(&domain, basis)) else {
+            let Some((basis, roots)) = self.basis(&domain, &bundles) else { continue };
+            if !self.is_due(&domain, &basis, &roots) {
                 continue;
-            };
-            match self.obtain(&domain, basis).await {
+            }
+            match self.obtain(&domain, basis, roots).await {
                 Ok(held) => drop(self.held.insert(domain, held)),
                 Err(error) => {
                     if !error.is_away() {
@@ -206,18 +214,35 @@ impl Keeper {
         failed
     }
 
-    /// What a certificate of the domain would follow from now.
-    fn basis(&self, domain: &Label, bundles: &Bundles) -> Option<Basis> {
+    /// What a certificate of the domain would follow from now, and the roots that it would have to lead to.
+    fn basis(&self, domain: &Label, bundles: &Bundles) -> Option<(Basis, Vec<Vec<u8>>)> {
         let revision = self.revision.load();
         let found = revision.domains().get(domain)?;
         let roots = bundles.roots.get(&found.trust_domain).cloned().unwrap_or_default();
-        Some(Basis { hosts: revision.hosts_of(domain), ttl: found.svid_ttl, roots })
+        Some((Basis { hosts: revision.hosts_of(domain), ttl: found.svid_ttl }, roots))
     }
 
-    fn is_due(&self, domain: &Label, basis: &Basis) -> bool {
+    /// Whether another certificate is to be had. One that verifies under changed roots is looked at no more until they
+    /// change again; one that was obtained under these roots and does not verify waits for them to change: asking once
+    /// more would give the same.
+    fn is_due(&mut self, domain: &Label, basis: &Basis, roots: &[Vec<u8>]) -> bool {
         let now = self.clock.now();
-        let held = self.held.get(domain);
-        !self.refused.contains(domain) && held.is_none_or(|held| held.renew_at <= now || held.basis != *basis)
+        if self.refused.contains(domain) {
+            return false;
+        }
+        let Some(held) = self.held.get_mut(domain) else { return true };
+        if held.renew_at <= now || held.basis != *basis {
+            return true;
+        }
+        if held.roots == roots {
+            return false;
+        }
+        if is_untrusted(&self.trusted, &held.chain) {
+            tracing::warn!(%domain, "the gateway's certificate leads to no root of the bundle any more; another one is asked for");
+            return true;
+        }
+        held.roots = roots.to_vec();
+        false
     }
 
     /// Publishes what is held to a listener.
@@ -288,10 +313,9 @@ impl Keeper {
     }
 }
 
-/// The bundles of every domain, as the issuer gives them.
-///
-/// # Errors
-/// See [`BundleError`].
-pub fn bundle_set(bundles: Bundles) -> Result<BundleSet, BundleError> {
-    bundles.roots.into_iter().map(|(trust_domain, roots)| Bundle::from_der(trust_domain, roots)).collect()
+/// Whether no root vouches for a chain. One that only the clock refuses is another matter: its callers have clocks of their
+/// own.
+fn is_untrusted(trusted: &Trusted, chain: &[CertificateDer<'static>]) -> bool {
+    let refused = trusted.trust().verify(chain).err();
+    refused.is_some_and(|refusal| matches!(refusal.reason, Reason::IdentityUntrusted | Reason::IdentityNoBundle))
 }

@@ -44,7 +44,7 @@ pub fn decide(
     let facts = Facts { revision: &revision, signals: &signals, freshness: &shared.freshness };
     let accepted = connection.accepted(worker);
     let id = accepted.id;
-    let identified = identify(accepted, connection)?;
+    let identified = identify(accepted, connection, &shared.trusted)?;
     let parsed = parse(identified, head)?;
     let (routed, service) = route(parsed, connection, &revision)?;
     let situated = situate(routed, &service, &facts, head.length)?;

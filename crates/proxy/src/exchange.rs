@@ -31,14 +31,14 @@ pub async fn exchange(
     let decided = decide(&worker, &connection, &head);
     worker.counters().decided(started.elapsed());
     match decided {
-        Ok((permit, service)) => forward(worker, permit, service, head.fields, body, line).await,
+        Ok(permitted) => forward(worker, permitted, connection.caller.clone(), head.fields, body, line).await,
         Err(denied) => refuse(&worker, denied),
     }
 }
 
 /// Answers bytes that never became a request.
 pub fn malformed(worker: &Worker, connection: &Connection, reason: Reason, note: String) -> Response<ResponseBody> {
-    let refused = match identify(connection.accepted(worker), connection) {
+    let refused = match identify(connection.accepted(worker), connection, &worker.shared().trusted) {
         Ok(identified) => Refused::new(identified, reason, note),
         Err(refused) => refused,
     };

@@ -17,6 +17,7 @@ use crate::{
     line::Line,
     pool::{self, Sender, Sent},
     respond::problem,
+    standing::Standing,
     watch::{Completion, Watched},
     worker::Worker,
 };
@@ -25,15 +26,15 @@ use crate::{
 /// exchange ends with a completion record.
 pub async fn forward(
     worker: Rc<Worker>,
-    permit: Recorded<Permit>,
-    service: Arc<Service>,
+    (permit, service): (Recorded<Permit>, Arc<Service>),
+    caller: Option<Rc<Standing>>,
     fields: HeaderMap,
     body: Inbound,
     line: Rc<Line>,
 ) -> Response<ResponseBody> {
     let id = permit.get().situated().accepted().id;
     let progress = Progress::new();
-    let completion = Completion::new(Rc::clone(&worker), permit, line, Rc::clone(&progress));
+    let completion = Completion::new(Rc::clone(&worker), permit, caller, line, Rc::clone(&progress));
     let permit = completion.open().permit();
     if !Arc::ptr_eq(&service.model, permit.get().situated().routed().service()) {
         // INVARIANT: the upstream is the permitted service's; `decide` hands both over from one revision

@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use identity::VerifiedPeer;
 use policy::call::Refused;
 use runtime::shutdown::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +21,7 @@ use crate::{
     credentials::ServerNames,
     http2, inbound,
     registry::{OpenConnection, Registered},
+    standing::Standing,
     worker::Worker,
 };
 
@@ -128,7 +128,7 @@ async fn serve(
         drop(handshaking);
         return serve_plaintext(worker, gateway, stream, source, shutdown).await;
     };
-    let (peer, server_name, tls) = match accept::handshake(&worker, names, stream).await {
+    let (caller, server_name, tls) = match accept::handshake(&worker, names, stream).await {
         Ok(accepted) => accepted,
         Err(mut rejected) => {
             let stream = rejected.take_stream();
@@ -143,8 +143,8 @@ async fn serve(
     drop(handshaking);
     let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     let protocol = if http2 { Protocol::Http2 } else { Protocol::Http1 };
-    let open = Connected::new(&worker, peer.clone());
-    let connection = Rc::new(gateway.connection(source, Some(server_name), protocol, peer));
+    let open = Connected::new(&worker, caller.clone());
+    let connection = Rc::new(gateway.connection(source, Some(server_name), protocol, caller));
     if http2 {
         if let Err(error) = http2::serve(worker, connection, open.get(), tls, shutdown).await {
             tracing::debug!(%error, "an HTTP/2 connection ended");
@@ -173,10 +173,10 @@ impl Gateway {
         source: SocketAddr,
         server_name: Option<Host>,
         protocol: Protocol,
-        peer: Option<VerifiedPeer>,
+        caller: Option<Rc<Standing>>,
     ) -> Connection {
         let (listener, port, domains) = (Arc::clone(&self.name), self.port, self.domains.clone());
-        Connection { listener, port, source, server_name, protocol, peer, domains }
+        Connection { listener, port, source, server_name, protocol, caller, domains }
     }
 }
 
@@ -187,9 +187,9 @@ struct Connected {
 }
 
 impl Connected {
-    fn new(worker: &Rc<Worker>, peer: Option<VerifiedPeer>) -> Self {
+    fn new(worker: &Rc<Worker>, caller: Option<Rc<Standing>>) -> Self {
         worker.counters().connection_opened();
-        Self { registered: worker.registry().connect(peer), worker: Rc::clone(worker) }
+        Self { registered: worker.registry().connect(caller), worker: Rc::clone(worker) }
     }
 
     fn get(&self) -> &OpenConnection {

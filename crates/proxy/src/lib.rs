@@ -29,12 +29,14 @@ mod route;
 mod situate;
 mod slots;
 mod stale;
+mod standing;
 mod start;
 mod stats;
+mod trusted;
 mod watch;
 mod worker;
 
-pub use credentials::{CredentialError, bundle_set};
+pub use credentials::CredentialError;
 pub use runtime::listen::bind_next_free as bind;
 pub use start::{Config, Listener, Parts, Running, StartError, start};
 pub use stats::{Histogram, NotedCount, Snapshot, Stats};

@@ -1,4 +1,4 @@
-//! What is open on one worker: exchanges under the permit that let them begin, connections under their peer. When trust or
+//! What is open on one worker: exchanges under the permit that let them begin, connections under their caller. When trust or
 //! rules change, `rejudge` walks over it (DESIGN section 8).
 
 use std::{
@@ -6,12 +6,11 @@ use std::{
     rc::Rc,
 };
 
-use identity::VerifiedPeer;
 use policy::Permit;
 use record::Recorded;
 use types::{Reason, RevisionId};
 
-use crate::{body::Progress, flag::Flag, line::Line, slots::Slots};
+use crate::{body::Progress, flag::Flag, line::Line, slots::Slots, standing::Standing};
 
 /// Why an exchange is no longer allowed, as its completion says.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +26,7 @@ pub struct Cut {
 /// An allowed exchange that has not ended.
 pub struct Open {
     permit: Recorded<Permit>,
+    caller: Option<Rc<Standing>>,
     line: Rc<Line>,
     request: Rc<Progress>,
     /// The last revision that allowed it.
@@ -41,6 +41,11 @@ impl Open {
     /// What let it begin.
     pub const fn permit(&self) -> &Recorded<Permit> {
         &self.permit
+    }
+
+    /// Who began it; `None` for nobody known.
+    pub fn caller(&self) -> Option<&Standing> {
+        self.caller.as_deref()
     }
 
     /// The line to its caller.
@@ -93,14 +98,14 @@ impl Open {
 
 /// A connection that has not ended.
 pub struct OpenConnection {
-    peer: Option<VerifiedPeer>,
+    caller: Option<Rc<Standing>>,
     closing: Flag,
 }
 
 impl OpenConnection {
     /// Who is at the other end; `None` for nobody known.
-    pub const fn peer(&self) -> Option<&VerifiedPeer> {
-        self.peer.as_ref()
+    pub fn caller(&self) -> Option<&Standing> {
+        self.caller.as_deref()
     }
 
     /// Takes no more requests and closes.
@@ -136,10 +141,17 @@ impl<T> Registered<T> {
 
 impl Registry {
     /// Registers an exchange. [`Registry::end`] takes it out.
-    pub fn open(&self, permit: Recorded<Permit>, line: Rc<Line>, request: Rc<Progress>) -> Registered<Open> {
+    pub fn open(
+        &self,
+        permit: Recorded<Permit>,
+        caller: Option<Rc<Standing>>,
+        line: Rc<Line>,
+        request: Rc<Progress>,
+    ) -> Registered<Open> {
         let judged = Cell::new(permit.get().situated().routed().revision());
         let item = Rc::new(Open {
             permit,
+            caller,
             line,
             request,
             judged,
@@ -157,8 +169,8 @@ impl Registry {
     }
 
     /// Registers a connection. [`Registry::closed`] takes it out.
-    pub fn connect(&self, peer: Option<VerifiedPeer>) -> Registered<OpenConnection> {
-        let item = Rc::new(OpenConnection { peer, closing: Flag::default() });
+    pub fn connect(&self, caller: Option<Rc<Standing>>) -> Registered<OpenConnection> {
+        let item = Rc::new(OpenConnection { caller, closing: Flag::default() });
         let slot = self.connections.borrow_mut().insert(Rc::clone(&item));
         Registered { item, slot }
     }

@@ -1,6 +1,6 @@
-//! What is open is judged again when trust or rules change, and cut where it would be refused now (DESIGN section 8).
+//! What is open is judged again when bundles, signals or rules change, and cut where it would be refused now (DESIGN section 8).
 //!
-//! INVARIANT: whoever changes the revision or the signals stores them first and tells then. A call decides with what is
+//! INVARIANT: whoever changes the revision, the signals or the bundles stores them first and tells then. A call decides with what is
 //! stored and is registered before its worker does anything else; so each exchange was either judged under the change, or
 //! stands in the registry when the worker hears of it.
 
@@ -14,12 +14,23 @@ use types::{Reason, Timestamp, limits};
 use crate::{
     registry::{Cut, Open, OpenConnection},
     route::may_be_plaintext,
+    standing::Standing,
+    trusted::Trusted,
     worker::Worker,
 };
 
-/// Judges everything open on a worker again after each change, for as long as there may be changes.
+/// Judges everything open on a worker again after each change of revision, signals or bundles, for as long as there may
+/// be changes.
 pub async fn follow(worker: Rc<Worker>, mut changes: watch::Receiver<u64>) {
-    while changes.changed().await.is_ok() {
+    let mut bundles = worker.shared().trusted.changes();
+    loop {
+        let changed = tokio::select! {
+            changed = changes.changed() => changed,
+            changed = bundles.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
         rejudge(&worker).await;
     }
 }
@@ -54,7 +65,7 @@ fn rejudge_slice(worker: &Worker, exchanges: &[Rc<Open>]) -> usize {
     let shared = worker.shared();
     let (revision, signals, now) = (shared.revision.load(), shared.signals.load(), worker.now());
     let open = exchanges.iter().filter(|open| open.is_cut().is_none());
-    open.filter(|open| match check(open, &revision, &signals, now) {
+    open.filter(|open| match check(open, &shared.trusted, &revision, &signals, now) {
         Ok(()) => {
             open.allowed_by(revision.id());
             false
@@ -67,9 +78,12 @@ fn rejudge_slice(worker: &Worker, exchanges: &[Rc<Open>]) -> usize {
     .count()
 }
 
-/// Whether an exchange would be allowed now. A change of signals alone asks no policy again: what is revoked is the only
-/// signal there is.
-fn check(open: &Open, revision: &Revision, signals: &State, now: Timestamp) -> Result<(), Reason> {
+/// Whether an exchange would be allowed now. A change of bundles or signals alone asks no policy again: what is revoked
+/// is the only signal there is.
+fn check(open: &Open, trusted: &Trusted, revision: &Revision, signals: &State, now: Timestamp) -> Result<(), Reason> {
+    if let Some(caller) = open.caller() {
+        caller.check(trusted, now).map_err(|refusal| refusal.reason)?;
+    }
     let permit = open.permit().get();
     let situated = permit.situated();
     let cleared = match situated.peer() {
@@ -89,11 +103,14 @@ fn check(open: &Open, revision: &Revision, signals: &State, now: Timestamp) -> R
     judged.map_err(|withdrawn| withdrawn.reason)
 }
 
-/// Closes the connections of those who are revoked.
+/// Closes the connections of those who are revoked, or for whom no bundle vouches any more.
 fn close_slice(worker: &Worker, connections: &[Rc<OpenConnection>]) {
-    let (signals, now) = (worker.shared().signals.load(), worker.now());
+    let (shared, now) = (worker.shared(), worker.now());
+    let signals = shared.signals.load();
+    let is_lost =
+        |caller: &Standing| signals.clear(caller.peer(), now).is_err() || caller.check(&shared.trusted, now).is_err();
     for connection in connections {
-        if connection.peer().is_some_and(|peer| signals.clear(peer, now).is_err()) {
+        if connection.caller().is_some_and(is_lost) {
             connection.close();
         }
     }

@@ -11,12 +11,11 @@ use std::{
 
 use api::issuance::Issuance;
 use arc_swap::ArcSwap;
-use identity::BundleSet;
 use record::{Log, OpenError};
 use runtime::{
     freshness::Freshness,
     shutdown::{self, Shutdown, Trigger},
-    tls::{Trust, UnusableKey},
+    tls::UnusableKey,
     workers,
 };
 use signal::State;
@@ -34,6 +33,7 @@ use crate::{
     ids::IdSource,
     rejudge::follow,
     stats::Stats,
+    trusted::Trusted,
     worker::{Shared, Worker},
 };
 
@@ -114,12 +114,12 @@ pub struct Running {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: Config, parts: Parts<'_>) -> Result<Running, StartError> {
-    let trust = Arc::new(Trust::new(BundleSet::from_iter([]), Arc::clone(&parts.clock)));
+    let trusted = Trusted::nobody(Arc::clone(&parts.clock));
     let mut keeper = Keeper::new(
         config.node.clone(),
         Arc::clone(&parts.issuance),
         Arc::clone(&parts.revision),
-        Arc::clone(&trust),
+        Arc::clone(&trusted),
         Arc::clone(&parts.clock),
         Arc::clone(&parts.stats),
     );
@@ -130,7 +130,7 @@ pub async fn start(config: Config, parts: Parts<'_>) -> Result<Running, StartErr
         revision: parts.revision,
         signals: parts.signals,
         freshness: parts.freshness,
-        trust,
+        trusted: Arc::clone(&trusted),
         clock: parts.clock,
     };
     let shared = Arc::new(shared);
@@ -148,6 +148,7 @@ pub async fn start(config: Config, parts: Parts<'_>) -> Result<Running, StartErr
         let work = move || run(Worker::new(shared, lane, ids, counters), sockets, changes, shutdown);
         threads.push(workers::start(format!("proxy-{index}"), work)?);
     }
+    tokio::spawn(trusted.follow(parts.issuance, shutdown.clone()));
     tokio::spawn(keeper.run(served, parts.changes, missing, shutdown));
     Ok(Running { trigger, threads })
 }

@@ -22,6 +22,7 @@ use crate::{
     line::Line,
     pool::Sender,
     registry::{Cut, Open, Registered},
+    standing::Standing,
     worker::Worker,
 };
 
@@ -39,10 +40,16 @@ pub struct Completion {
 
 impl Completion {
     /// Registers the exchange and starts counting. Until told otherwise, it ended because the caller went away.
-    pub fn new(worker: Rc<Worker>, permit: Recorded<Permit>, line: Rc<Line>, request: Rc<Progress>) -> Self {
+    pub fn new(
+        worker: Rc<Worker>,
+        permit: Recorded<Permit>,
+        caller: Option<Rc<Standing>>,
+        line: Rc<Line>,
+        request: Rc<Progress>,
+    ) -> Self {
         worker.counters().exchange_opened();
         Self {
-            open: worker.registry().open(permit, line, request),
+            open: worker.registry().open(permit, caller, line, request),
             worker,
             started: Instant::now(),
             response_bytes: Cell::new(0),

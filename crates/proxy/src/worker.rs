@@ -11,12 +11,15 @@ use std::{
 use arc_swap::ArcSwap;
 use policy::{Permit, call::Refused};
 use record::{Lane, Recorded};
-use runtime::{freshness::Freshness, tls::Trust};
+use runtime::freshness::Freshness;
 use signal::State;
 use trustdir::Revision;
 use types::{Clock, DecisionId, Reason, Recordable, Timestamp};
 
-use crate::{early::EarlyRefusals, ids::IdSource, pool::Pool, registry::Registry, stats::Counters, watch::Completion};
+use crate::{
+    early::EarlyRefusals, ids::IdSource, pool::Pool, registry::Registry, stats::Counters, trusted::Trusted,
+    watch::Completion,
+};
 
 /// What all workers of a proxy read.
 pub struct Shared {
@@ -27,7 +30,7 @@ pub struct Shared {
     /// How old revision and signals are.
     pub freshness: Arc<Freshness>,
     /// What peers are verified against.
-    pub trust: Arc<Trust>,
+    pub trusted: Arc<Trusted>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use identity::VerifiedPeer;
-use types::{SpiffeId, Timestamp};
+use types::{SpiffeId, Timestamp, TrustDomain};
 
-use crate::subject::Subject;
+use crate::subject::{SYSTEM, Subject};
 
 /// Trust that an operator took away.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,6 +48,8 @@ pub struct State {
     ids: BTreeMap<SpiffeId, Revocation>,
     serials: BTreeMap<String, Revocation>,
     keys: BTreeMap<[u8; 32], Revocation>,
+    /// The agents among `ids`: by the name of the node, then by organisation.
+    nodes: BTreeMap<String, BTreeMap<String, Revocation>>,
 }
 
 /// Proof that nothing is held against one caller, or that there is no caller it could be held against. It can be made by
@@ -90,7 +92,13 @@ impl State {
         for revocation in revocations {
             state.epoch = state.epoch.max(revocation.epoch);
             match revocation.subject.clone() {
-                Subject::Spiffe(id) => keep(&mut state.ids, id, revocation),
+                Subject::Spiffe(id) => {
+                    if let Some((organisation, node)) = agent_of(&id) {
+                        let named = state.nodes.entry(node.to_owned()).or_default();
+                        keep(named, organisation.to_owned(), revocation.clone());
+                    }
+                    keep(&mut state.ids, id, revocation);
+                }
                 Subject::Serial(serial) => keep(&mut state.serials, serial, revocation),
                 Subject::Key(key) => keep(&mut state.keys, key, revocation),
             }
@@ -116,13 +124,15 @@ impl State {
     /// Whether the peer is trusted at this moment. Allocates nothing.
     ///
     /// # Errors
-    /// A revocation of its SPIFFE ID, of its certificate's serial number or of its key.
+    /// A revocation of its SPIFFE ID, of its certificate's serial number, of its key, or of the agent of the node for which
+    /// its certificate was issued.
     pub fn clear(&self, peer: &VerifiedPeer, now: Timestamp) -> Result<Cleared, &Revocation> {
         let counting = |found: Option<&'_ Revocation>| found.is_some_and(|revocation| revocation.counts_at(now));
         let by_id = self.ids.get(peer.spiffe_id());
         let by_serial = self.serials.get(peer.serial());
         let by_key = self.keys.get(peer.key_sha256());
-        match [by_id, by_serial, by_key].into_iter().find(|found| counting(*found)).flatten() {
+        let by_node = peer.node().and_then(|node| self.agent(node, peer.spiffe_id().trust_domain()));
+        match [by_id, by_serial, by_key, by_node].into_iter().find(|found| counting(*found)).flatten() {
             Some(revocation) => Err(revocation),
             None => Ok(Cleared { epoch: self.epoch, peer: Some(*peer.sha256()) }),
         }
@@ -131,6 +141,12 @@ impl State {
     /// For a call without an identity: there is nobody against whom anything could be held.
     pub const fn nobody(&self) -> Cleared {
         Cleared { epoch: self.epoch, peer: None }
+    }
+
+    /// The revocation of the agent of a node in the organisation that a trust domain belongs to.
+    fn agent(&self, node: &str, trust_domain: &TrustDomain) -> Option<&Revocation> {
+        let (_, organisation) = trust_domain.as_str().split_once('.')?;
+        self.nodes.get(node)?.get(organisation)
     }
 
     /// The revocation of a SPIFFE ID that counts at this moment.
@@ -146,6 +162,16 @@ impl State {
     /// The next moment at which a revocation ends by itself.
     pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
         self.iter().filter_map(|revocation| revocation.until).filter(|until| *until > now).min()
+    }
+}
+
+/// The organisation and the node of an agent's identity, `spiffe://system.ORGANISATION/agent/NODE`.
+fn agent_of(id: &SpiffeId) -> Option<(&str, &str)> {
+    let (SYSTEM, organisation) = id.trust_domain().as_str().split_once('.')? else { return None };
+    let mut segments = id.segments();
+    match (segments.next(), segments.next(), segments.next()) {
+        (Some("agent"), Some(node), None) => Some((organisation, node)),
+        _ => None,
     }
 }
 

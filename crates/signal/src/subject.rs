@@ -6,7 +6,7 @@ use thiserror::Error;
 use types::{Label, SpiffeId, TrustDomain, WorkloadId, id::IdError, limits, spiffe::SpiffeIdError};
 
 /// The trust domain label whose identities run Countersign itself.
-const SYSTEM: &str = "system";
+pub(crate) const SYSTEM: &str = "system";
 /// The operator who owns the data directory: the way back for everybody else.
 const LOCAL: &str = "local";
 

@@ -1,6 +1,6 @@
 //! Table tests of the subjects' grammar, and of the questions that a snapshot answers.
 
-use identity::{Bundle, BundleSet, VerifiedPeer, verify};
+use identity::{Bundle, BundleSet, NODE_OID, VerifiedPeer, node_value, verify};
 use proptest::prelude::*;
 use rustls_pki_types::CertificateDer;
 use testkit::{Authority, LeafPlan};
@@ -35,9 +35,19 @@ fn revocation(text: &str, until: Option<Timestamp>, epoch: u64) -> Revocation {
 }
 
 fn peer(uri: &str, serial: &[u8]) -> VerifiedPeer {
+    verified(uri, &LeafPlan { serial: serial.to_vec(), ..LeafPlan::svid(uri, NOW) })
+}
+
+/// One whose certificate was issued for a node.
+fn peer_on(uri: &str, node: &str) -> VerifiedPeer {
+    let extensions = vec![(NODE_OID.to_vec(), false, node_value(node).unwrap())];
+    verified(uri, &LeafPlan { extensions, ..LeafPlan::svid(uri, NOW) })
+}
+
+fn verified(uri: &str, plan: &LeafPlan) -> VerifiedPeer {
     let id = SpiffeId::parse(uri).unwrap();
     let authority = Authority::of(id.trust_domain().as_str(), NOW);
-    let leaf = authority.issue(&LeafPlan { serial: serial.to_vec(), ..LeafPlan::svid(uri, NOW) });
+    let leaf = authority.issue(plan);
     let bundle = Bundle::from_der(id.trust_domain().clone(), vec![authority.der().to_vec()]).unwrap();
     let chain: Vec<_> = leaf.chain.into_iter().map(CertificateDer::from).collect();
     verify(&chain, &BundleSet::from_iter([bundle]), NOW).unwrap()
@@ -158,6 +168,30 @@ fn a_revocation_by_id_serial_or_key_counts_for_its_subject_only() {
     let elsewhere = State::new(1, [revocation("hr/payments", None, 1), revocation("serial:8002", None, 1)]);
     assert!(elsewhere.clear(&payments, NOW).is_ok());
     assert!(State::default().is_empty() && State::default().clear(&payments, NOW).is_ok());
+}
+
+#[test]
+fn a_revoked_agent_takes_what_was_issued_for_its_node_with_it() {
+    let here = peer_on("spiffe://finance.acme.internal/payments", "vm-pay-1");
+    let state = |subject: &str| State::new(3, [revocation(subject, Some(NOW.plus_seconds(10)), 3)]);
+    let revoked = state("node:agent/vm-pay-1");
+    let found = revoked.clear(&here, NOW).unwrap_err();
+    assert_eq!(found.subject.to_string(), "spiffe://system.acme.internal/agent/vm-pay-1");
+    assert!(revoked.clear(&here, NOW.plus_seconds(10)).is_ok(), "it ends as any other");
+    for (uri, node) in [
+        ("spiffe://finance.acme.internal/payments", "vm-pay-2"),
+        ("spiffe://finance.other.org/payments", "vm-pay-1"),
+        ("spiffe://acme/payments", "vm-pay-1"),
+    ] {
+        assert!(revoked.clear(&peer_on(uri, node), NOW).is_ok(), "{uri} on {node}");
+    }
+    assert!(revoked.clear(&peer("spiffe://finance.acme.internal/payments", &[1]), NOW).is_ok(), "of no node");
+    for other in ["node:proxy/vm-pay-1", "spiffe://finance.acme.internal/agent/vm-pay-1", "operator:vm-pay-1"] {
+        assert!(state(other).clear(&here, NOW).is_ok(), "{other}");
+    }
+    // both of one node's revocations are looked at: the longer one counts
+    let twice = [Some(NOW), None].map(|until| revocation("node:agent/vm-pay-1", until, 4));
+    assert!(State::new(4, twice).clear(&here, NOW.plus_seconds(99)).is_err());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CustomExtension, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
-    SignatureAlgorithm,
+    SignatureAlgorithm, SigningKey,
 };
 use time::OffsetDateTime;
 use types::Timestamp;
@@ -11,6 +11,8 @@ use types::Timestamp;
 /// A root or an intermediate.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
+    /// The key once more, DER PKCS#8: an issuer keeps its own to itself.
+    key_der: Vec<u8>,
     der: Vec<u8>,
     /// The signers between this one and its root, nearest first, itself included; empty for a root.
     path: Vec<Vec<u8>>,
@@ -118,7 +120,8 @@ impl Authority {
         let key = KeyPair::generate_for(plan.algorithm).expect("a key");
         let params = plan.params();
         let der = params.self_signed(&key).expect("a certificate").der().to_vec();
-        Self { issuer: Issuer::new(params, key), der, path: Vec::new() }
+        let key_der = key.serialize_der();
+        Self { issuer: Issuer::new(params, key), key_der, der, path: Vec::new() }
     }
 
     /// The usual root of a trust domain.
@@ -135,7 +138,8 @@ impl Authority {
         let params = plan.params();
         let der = params.signed_by(&key, &self.issuer).expect("a certificate").der().to_vec();
         let path = [std::slice::from_ref(&der), self.path.as_slice()].concat();
-        Self { issuer: Issuer::new(params, key), der, path }
+        let key_der = key.serialize_der();
+        Self { issuer: Issuer::new(params, key), key_der, der, path }
     }
 
     /// Signs a certificate with a fresh key.
@@ -156,6 +160,15 @@ impl Authority {
         let request = CertificateSigningRequestParams::from_der(&csr_der.into()).expect("a certificate request");
         let der = plan.params().signed_by(&request.public_key, &self.issuer).expect("a certificate").der().to_vec();
         [&[der], self.path.as_slice()].concat()
+    }
+
+    /// A signature by the authority's key, as its algorithm makes them.
+    ///
+    /// # Panics
+    /// When nothing can be signed.
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let key = KeyPair::try_from(self.key_der.as_slice()).expect("a key");
+        SigningKey::sign(&key, message).expect("a signature")
     }
 
     /// The authority's own certificate.

@@ -1,28 +1,28 @@
 //! Joins organisation, domains and API descriptions into one model and its lookups, with the checks that need all of
 //! them.
 
-use core::time::Duration;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use policy::model::{self, Effect, Model, Route, Unlisted};
-use types::{Host, Label, Mode, RouteId, ServiceId, SpiffeId, TrustDomain, AttestRule, WorkloadId};
+use types::{AttestRule, Host, Label, Mode, RouteId, ServiceId, SpiffeId, TrustDomain, WorkloadId};
 
 use crate::{
     claims::{self, Claimant},
     consent::{self, Domains},
     domain::RawDomain,
-    group,
+    elsewhere, group,
     load::{Apis, Served},
     lost::Lost,
     operator,
-    organisation::{Organisation, check_floor, spoken},
+    organisation::Organisation,
     problem::{File, quote},
     revision::{Domain, Service, Workload},
     routes::{self, Listed},
     service::RawService,
+    svid::Svid,
     table::{RouteTree, Table},
 };
 
@@ -57,6 +57,7 @@ pub(crate) fn assemble(
     check_settings(organisation, &borrowed);
     check_names(organisation, &borrowed);
     check_attestation(&borrowed);
+    let federated = elsewhere::check(&borrowed, organisation);
     let listed = list_routes(&borrowed, apis, served, lost);
     lost.disputed = check_claims(&borrowed, &listed);
 
@@ -78,6 +79,7 @@ pub(crate) fn assemble(
         risk_unknown: organisation.risk_unknown,
         timezone: organisation.timezone.clone(),
         domains: parts.models,
+        federated,
         operators: organisation.operators.iter().map(|(name, it)| (name.clone(), it.roles.clone())).collect(),
     };
     let table = Table::new(parts.services.values());
@@ -138,15 +140,7 @@ fn check_settings(organisation: &Organisation, domains: &Domains<'_>) {
     for (file, raw) in domains.values().flatten() {
         raw.modes.check_floor(organisation, file);
         raw.stale.check(organisation, file);
-        let Some(ttl) = &raw.svid_ttl else { continue };
-        check_floor(ttl, organisation, file);
-        let is_weaker = ttl.value > organisation.default_ttl && ttl.value <= organisation.floor_ttl;
-        if is_weaker && organisation.default_is_known {
-            let (asked, usual) = (spoken(ttl.value), spoken(organisation.default_ttl));
-            let message = format!("`svid.ttl` of {asked} is weaker than the organisation's {usual}");
-            let hint = "a stolen credential is good for as long".to_owned();
-            file.warn("settings.weaker", &ttl.span, message, Some(hint));
-        }
+        organisation.svid.check(&raw.svid, file);
     }
 }
 
@@ -207,7 +201,7 @@ impl Collected {
         is_served: bool,
         organisation: &Organisation,
     ) {
-        let svid_ttl = raw.svid_ttl.as_ref().map_or(organisation.default_ttl, |ttl| ttl.value);
+        let svid = organisation.svid.resolve(&raw.svid);
         let mut services = BTreeMap::new();
         for (service_name, service) in raw.services.iter() {
             let id = ServiceId::new(name.clone(), service_name.value.clone());
@@ -220,23 +214,28 @@ impl Collected {
         self.models.insert(name.clone(), build_domain(name, raw, services));
         let Some(trust_domain) = trust_domain else { return };
         for workload in raw.workload_names() {
-            self.add_workload(WorkloadId::new(name.clone(), workload.clone()), raw, &trust_domain, svid_ttl);
+            self.add_workload(WorkloadId::new(name.clone(), workload.clone()), raw, &trust_domain, svid);
         }
         let stale = raw.stale.resolve(&organisation.stale, &organisation.stale_floors);
         let owners = raw.owners.iter().map(|owner| owner.value.clone()).collect();
+        let Svid { ttl: svid_ttl, jwt_ttl, key } = svid;
         let (when_stale, signals_stale) = (stale.revision, stale.signals);
-        let domain = Domain { name: name.clone(), trust_domain, svid_ttl, when_stale, signals_stale, owners };
+        let domain =
+            Domain { name: name.clone(), trust_domain, svid_ttl, jwt_ttl, key, when_stale, signals_stale, owners };
         self.domains.insert(name.clone(), domain);
     }
 
-    fn add_workload(&mut self, id: WorkloadId, raw: &RawDomain, trust_domain: &TrustDomain, svid_ttl: Duration) {
+    fn add_workload(&mut self, id: WorkloadId, raw: &RawDomain, trust_domain: &TrustDomain, svid: Svid) {
         let written = raw.workloads.get(id.name());
+        let elsewhere = written.and_then(|workload| workload.spiffe_id.as_ref());
         let rules = written.map(|workload| workload.rules.iter().map(|rule| rule.value.clone()).collect());
         let runs_on = group::placed(written.and_then(|workload| workload.runs_on.as_ref()));
         // INVARIANT: a label is a path segment of a SPIFFE ID, and both names together are shorter than 2,048 bytes.
-        let Ok(spiffe_id) = SpiffeId::from_segments(trust_domain, &[id.name().as_str()]) else { return };
-        let rules = rules.unwrap_or_default();
-        self.workloads.insert(id.clone(), Workload { id, spiffe_id, rules, svid_ttl, runs_on });
+        let Ok(own) = SpiffeId::from_segments(trust_domain, &[id.name().as_str()]) else { return };
+        let (spiffe_id, federated) = elsewhere.map_or((own, false), |foreign| (foreign.value.clone(), true));
+        let (rules, Svid { ttl: svid_ttl, jwt_ttl, key }) = (rules.unwrap_or_default(), svid);
+        let workload = Workload { id: id.clone(), spiffe_id, federated, rules, svid_ttl, jwt_ttl, key, runs_on };
+        self.workloads.insert(id, workload);
     }
 }
 

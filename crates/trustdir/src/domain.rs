@@ -1,17 +1,16 @@
 //! `domains/NAME/domain.yaml`: one segment of the business.
 
-use core::time::Duration;
-
 use types::{Label, ServiceId};
 
 use crate::{
     decode::{Fields, Named, Shape, Spanned, items, mapping, parsed},
     modes::{self, RawModes},
     operator::{self, Owner},
-    organisation::{requires, svid},
+    organisation::requires,
     problem::{File, quote},
     service::{self, RawService},
     stale::{self, RawStaleness},
+    svid::{self, RawSvid},
     workload::{self, RawWorkload},
     yaml::{Entry, Node},
 };
@@ -21,7 +20,7 @@ use crate::{
 pub(crate) struct RawDomain {
     pub(crate) accepts_from: Named<Vec<Spanned<Label>>>,
     pub(crate) calls: Named<Vec<Spanned<ServiceId>>>,
-    pub(crate) svid_ttl: Option<Spanned<Duration>>,
+    pub(crate) svid: RawSvid,
     pub(crate) modes: RawModes,
     pub(crate) stale: RawStaleness,
     /// The domain's own; empty where the organisation's are its owners.
@@ -64,7 +63,7 @@ pub(crate) fn read(root: &Node, file: &File<'_>, folder: &Label) -> RawDomain {
     let called = |entry: &Entry| items(&entry.node, file, "a list of services such as `hr/people`", service_id);
     let (calls, calls_whole) = file.watch(|| named(fields.optional("calls"), file, "`calls`", called).0);
     fields.take("requires", requires);
-    domain.svid_ttl = fields.take("svid", svid);
+    domain.svid = fields.take("svid", svid::read).unwrap_or_default();
     domain.modes = modes::read(&mut fields);
     domain.stale = stale::read(&mut fields);
     domain.owners = fields.take("owners", operator::owners).unwrap_or_default();

@@ -139,6 +139,8 @@ pub(crate) enum Place {
     Policy(Label),
     Api(Label),
     Test(Label),
+    /// A first bundle of a federated trust domain, or the roots of its endpoint.
+    Federation,
 }
 
 /// Reads everything that belongs to a revision; reports what should not be there.
@@ -207,6 +209,7 @@ pub(crate) fn place(path: &str) -> Option<Place> {
         ["countersign.yaml"] => Some(Place::Organisation),
         ["admin.cedar"] => Some(Place::Admin),
         ["policies", name] if named(name, &["cedar"]) => Some(Place::Guardrail),
+        ["federation", name] if named(name, &["json", "pem"]) => Some(Place::Federation),
         ["domains", domain, rest @ ..] => {
             let domain = Label::parse(domain).ok()?;
             match rest {
@@ -235,8 +238,11 @@ fn what_may_stand(path: &str) -> String {
             .to_owned(),
         (Some("domains"), ..) => "`domains` holds one folder for each domain".to_owned(),
         (Some("policies"), ..) => "`policies` holds `*.cedar` files, in no folders".to_owned(),
-        _ => "a trust directory holds `countersign.yaml`, `admin.cedar`, `policies/*.cedar` and `domains/NAME/`; \
-             `node.yaml` and `*.md` are ignored"
+        (Some("federation"), ..) => {
+            "`federation` holds bundles, `*.json`, and roots, `*.pem`, in no folders".to_owned()
+        }
+        _ => "a trust directory holds `countersign.yaml`, `admin.cedar`, `policies/*.cedar`, `federation/*` and \
+             `domains/NAME/`; `node.yaml` and `*.md` are ignored"
             .to_owned(),
     }
 }

@@ -14,10 +14,13 @@
 
 pub mod approval;
 mod assemble;
+mod attest;
 mod claims;
 mod consent;
 mod decode;
 mod domain;
+mod elsewhere;
+mod federation;
 mod files;
 mod group;
 mod host;
@@ -38,6 +41,7 @@ mod service;
 mod stale;
 mod starter;
 mod suggest;
+mod svid;
 mod table;
 mod tests_check;
 mod tests_file;
@@ -45,6 +49,7 @@ mod upstream;
 mod workload;
 mod yaml;
 
+pub use federation::{Federation, FederationUrl, Profile};
 pub use files::{FileEntry, FileKind, Files, FilesError, MemoryFiles, is_ignored};
 pub use group::NodeGroup;
 pub use host::HostPrefix;

@@ -12,6 +12,7 @@ use crate::{
     assemble::{self, Parts},
     decode::Spanned,
     domain::{self, RawDomain},
+    federation,
     files::{Collected, Files, Place, collect},
     lost::Lost,
     openapi::{self, Description},
@@ -77,6 +78,7 @@ pub(crate) fn build(collected: &Collected, id: RevisionId, served: Served<'_>, s
     let apis = read_apis(&domains, collected, served, sink);
     let cases = read_tests(collected, sink);
     lost.names.operators = !organisation.operators_are_known;
+    let federation = federation::join(&organisation.federation, collected, sink);
     let parts = assemble::assemble(&organisation, &domains, &apis, served, &mut lost);
     if sink.is_full() {
         return None;
@@ -101,6 +103,7 @@ pub(crate) fn build(collected: &Collected, id: RevisionId, served: Served<'_>, s
         operator_uids: operator::by_uid(&organisation.operators),
         operators: organisation.operators,
         nodes: organisation.nodes,
+        federation,
         owners: organisation.owners.into_iter().map(|owner| owner.value).collect(),
     })
 }
@@ -195,7 +198,7 @@ fn read_domains<'a>(collected: &'a Collected, sink: &'a Sink, lost: &mut Lost) -
 fn domain_names(collected: &Collected) -> BTreeSet<Label> {
     let of_place = |place: &Place| match place {
         Place::Domain(name) | Place::Policy(name) | Place::Api(name) | Place::Test(name) => Some(name.clone()),
-        Place::Organisation | Place::Guardrail | Place::Admin => None,
+        Place::Organisation | Place::Guardrail | Place::Admin | Place::Federation => None,
     };
     let of_path =
         |path: &String| path.strip_prefix("domains/")?.split_once('/').and_then(|(n, _)| Label::parse(n).ok());
@@ -310,7 +313,8 @@ fn policy_sources(collected: &Collected) -> Sources {
             Some(Place::Guardrail) => sources.guardrails.push(file()),
             Some(Place::Admin) => sources.admin = Some(file()),
             Some(Place::Policy(domain)) => sources.domains.entry(domain.clone()).or_default().push(file()),
-            Some(Place::Organisation | Place::Domain(_) | Place::Api(_) | Place::Test(_)) | None => {}
+            Some(Place::Organisation | Place::Domain(_) | Place::Api(_) | Place::Test(_) | Place::Federation)
+            | None => {}
         }
     }
     sources

@@ -83,7 +83,9 @@ impl Lost {
             }
             self.names.policies |= match place(path) {
                 Some(Place::Policy(_) | Place::Guardrail | Place::Admin) => true,
-                Some(Place::Organisation | Place::Domain(_) | Place::Api(_) | Place::Test(_)) => false,
+                Some(Place::Organisation | Place::Domain(_) | Place::Api(_) | Place::Test(_) | Place::Federation) => {
+                    false
+                }
                 None => path.contains("polic") || path.contains(".ced"),
             };
         }

@@ -12,11 +12,13 @@ use crate::{
 };
 
 mod address;
+mod identity;
 mod listener;
 mod role;
 
 pub use address::{Admin, ControlAddress};
-pub use listener::{Listener, WireListener};
+pub use identity::{ClusterConfig, KeysConfig};
+pub use listener::{BundleListener, Listener, WireListener};
 pub use role::Kind;
 
 /// The JSON Schema of `node.yaml` (draft 2020-12), one branch for each role. Tests hold it and [`parse`] together.
@@ -38,10 +40,16 @@ pub struct NodeConfig {
     /// Where control takes proxies and agents; absent for the usual loopback address with `control`, and for none with
     /// `up`.
     pub wire: Option<WireListener>,
+    /// Where other organisations fetch our bundles; absent where nobody does.
+    pub bundle: Option<BundleListener>,
     /// Where the console and the admin API listen; absent for the usual place on loopback.
     pub admin: Option<Admin>,
     /// The Workload API's socket, an absolute path; absent for the usual place in the data directory.
     pub socket: Option<String>,
+    /// How the keys of the domains are kept; absent for files that only their owner can read.
+    pub keys: Option<KeysConfig>,
+    /// The Kubernetes clusters whose service accounts the agent knows.
+    pub k8s: Vec<ClusterConfig>,
     /// The decision log.
     pub decision_log: DecisionLog,
     /// What control keeps of the decision logs of others.
@@ -71,8 +79,11 @@ impl Default for NodeConfig {
             control: None,
             listeners: Vec::new(),
             wire: None,
+            bundle: None,
             admin: None,
             socket: None,
+            keys: None,
+            k8s: Vec::new(),
             decision_log: DecisionLog { max_size: limits::LOG_BYTES.default },
             intake: Intake { max_size: limits::INTAKE_BYTES.default },
         }
@@ -120,7 +131,12 @@ fn read(root: &Node, file: &File<'_>, kind: Kind, known: Option<&BTreeSet<Label>
         let Some(node) = key.of(&mut fields, kind, file) else { continue };
         match key.name {
             "control" => config.control = address::control(node, file),
-            "listeners" => (config.listeners, config.wire) = listener::read(node, file, kind, known),
+            "listeners" => {
+                let all = listener::read(node, file, kind, known);
+                (config.listeners, config.wire, config.bundle) = (all.gateways, all.wire, all.bundle);
+            }
+            "keys" => config.keys = identity::keys(node, file),
+            "k8s" => config.k8s = identity::clusters(node, file),
             "admin" => config.admin = address::admin(node, file),
             "socket" => config.socket = address::socket(node, file),
             "decision_log" => config.decision_log = read_log(node, file).unwrap_or(config.decision_log),

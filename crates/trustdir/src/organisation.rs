@@ -7,24 +7,20 @@ use jiff::tz::TimeZone;
 use types::{Label, Mode, TrustDomain};
 
 use crate::{
-    decode::{Fields, Shape, Spanned, bad_value, duration, one_of, parsed, text, whole},
+    decode::{Fields, Shape, Spanned, bad_value, one_of, parsed, text, whole},
+    federation::{self, RawFederations},
     group::{self, NodeGroup},
     modes,
     operator::{self, Operator, Owner},
     problem::{File, quote},
     stale::{self, Floors, RawStaleness, Staleness},
+    svid::{self, RawSvid, Whole},
     yaml::Node,
 };
 
 /// The file's name.
 pub(crate) const PATH: &str = "countersign.yaml";
 
-/// How long an SVID lives where nothing is said (DESIGN section 6).
-const DEFAULT_TTL: Duration = Duration::from_hours(1);
-/// The longest that any SVID may live where nothing is said.
-const FLOOR_TTL: Duration = Duration::from_hours(24);
-/// The shortest: a renewal at half-life must have time for a retry.
-const SHORTEST_TTL: Duration = Duration::from_mins(1);
 /// The risk of the unknown where nothing is said: the middle.
 const RISK_UNKNOWN: u8 = 50;
 
@@ -34,14 +30,10 @@ pub(crate) struct Organisation {
     pub(crate) name: Option<TrustDomain>,
     pub(crate) timezone: TimeZone,
     pub(crate) risk_unknown: u8,
-    pub(crate) default_ttl: Duration,
-    pub(crate) floor_ttl: Duration,
+    /// How long credentials live, and their kind of key.
+    pub(crate) svid: svid::Bounds,
     /// The weakest mode that any check may have.
     pub(crate) floor_mode: Mode,
-    /// Whether `floor` could be read. Where not, nothing is held against it.
-    pub(crate) floor_is_known: bool,
-    /// Whether `defaults` could be read too.
-    pub(crate) default_is_known: bool,
     /// What holds for domains that say nothing.
     pub(crate) stale: Staleness,
     pub(crate) stale_floors: Floors,
@@ -55,6 +47,8 @@ pub(crate) struct Organisation {
     pub(crate) nodes: BTreeMap<Label, NodeGroup>,
     /// Whether all node groups could be read.
     pub(crate) nodes_are_known: bool,
+    /// The trust domains of others.
+    pub(crate) federation: RawFederations,
 }
 
 impl Default for Organisation {
@@ -63,11 +57,8 @@ impl Default for Organisation {
             name: None,
             timezone: TimeZone::UTC,
             risk_unknown: RISK_UNKNOWN,
-            default_ttl: DEFAULT_TTL,
-            floor_ttl: FLOOR_TTL,
+            svid: svid::Bounds::default(),
             floor_mode: Mode::Observe,
-            floor_is_known: false,
-            default_is_known: false,
             stale: Staleness::default(),
             stale_floors: Floors::default(),
             stale_is_known: false,
@@ -76,6 +67,7 @@ impl Default for Organisation {
             operators_are_known: false,
             nodes: BTreeMap::new(),
             nodes_are_known: false,
+            federation: RawFederations::default(),
         }
     }
 }
@@ -83,7 +75,7 @@ impl Default for Organisation {
 /// Settings that `defaults`, `floor` and domains share.
 #[derive(Default)]
 pub(crate) struct Settings {
-    pub(crate) svid_ttl: Option<Spanned<Duration>>,
+    pub(crate) svid: RawSvid,
     pub(crate) stale: RawStaleness,
 }
 
@@ -103,7 +95,8 @@ pub(crate) fn read(root: &Node, file: &File<'_>) -> Organisation {
         fields.take("defaults", |node, file| {
             let mut fields = Fields::open(node, file, "`defaults`")?;
             fields.take("requires", requires);
-            let settings = Settings { svid_ttl: fields.take("svid", svid), stale: stale::read(&mut fields) };
+            let svid = fields.take("svid", svid::read).unwrap_or_default();
+            let settings = Settings { svid, stale: stale::read(&mut fields) };
             fields.finish();
             Some(settings)
         })
@@ -112,7 +105,8 @@ pub(crate) fn read(root: &Node, file: &File<'_>) -> Organisation {
     let (floor, floor_whole) = file.watch(|| {
         fields.take("floor", |node, file| {
             let mut fields = Fields::open(node, file, "`floor`")?;
-            let settings = Settings { svid_ttl: fields.take("svid", svid), stale: stale::read(&mut fields) };
+            let svid = fields.take("svid", svid::read_floor).unwrap_or_default();
+            let settings = Settings { svid, stale: stale::read(&mut fields) };
             floor_mode = fields.take("mode", modes::mode);
             fields.finish();
             Some(settings)
@@ -121,7 +115,9 @@ pub(crate) fn read(root: &Node, file: &File<'_>) -> Organisation {
     organisation.owners = fields.take("owners", operator::owners).unwrap_or_default();
     let (operators, operators_whole) = operator::read(fields.optional("operators"), file);
     let (nodes, nodes_whole) = group::read(fields.optional("nodes"), file);
+    organisation.federation = federation::read(fields.optional("federation"), organisation.name.as_ref(), file);
     let unread = fields.finish();
+    organisation.federation.names_are_known &= !unread.may_be("federation", Shape::List);
     organisation.operators_are_known = operators_whole && !unread.may_be("operators", Shape::Map);
     organisation.nodes_are_known = nodes_whole && !unread.may_be("nodes", Shape::Map);
     organisation.stale_is_known =
@@ -129,39 +125,15 @@ pub(crate) fn read(root: &Node, file: &File<'_>) -> Organisation {
     (organisation.operators, organisation.nodes) = (operators, nodes);
     operator::check_known(&organisation.owners, &organisation, file);
     let (defaults, floor) = (defaults.unwrap_or_default(), floor.unwrap_or_default());
-    let is_known =
-        |settings: &Settings, whole, key| settings.svid_ttl.is_some() || whole && !unread.may_be(key, Shape::Map);
-    organisation.floor_is_known = is_known(&floor, floor_whole, "floor");
-    organisation.default_is_known = organisation.floor_is_known && is_known(&defaults, defaults_whole, "defaults");
     organisation.floor_mode = floor_mode.map_or(Mode::Observe, |mode| mode.value);
-    settle(&mut organisation, &defaults, &floor, file);
-    organisation
-}
-
-fn settle(organisation: &mut Organisation, defaults: &Settings, floor: &Settings, file: &File<'_>) {
+    let is_known = |whole, key| whole && !unread.may_be(key, Shape::Map);
+    let whole = Whole { defaults: is_known(defaults_whole, "defaults"), floor: is_known(floor_whole, "floor") };
+    organisation.svid = svid::Bounds::new(&defaults.svid, &floor.svid, whole, file);
     organisation.stale_floors = floor.stale.floors();
     organisation.stale = Staleness::default();
-    defaults.stale.check(organisation, file);
+    defaults.stale.check(&organisation, file);
     organisation.stale = defaults.stale.resolve(&Staleness::default(), &organisation.stale_floors);
-    if let Some(ttl) = &floor.svid_ttl {
-        organisation.floor_ttl = ttl.value;
-        organisation.default_ttl = organisation.default_ttl.min(ttl.value);
-    }
-    if let Some(ttl) = &defaults.svid_ttl {
-        check_floor(ttl, organisation, file);
-        organisation.default_ttl = ttl.value.min(organisation.floor_ttl);
-    }
-}
-
-/// Reports a time to live that is weaker than the floor allows.
-pub(crate) fn check_floor(ttl: &Spanned<Duration>, organisation: &Organisation, file: &File<'_>) {
-    let floor = organisation.floor_ttl;
-    if ttl.value > floor && organisation.floor_is_known {
-        let (asked, floor) = (spoken(ttl.value), spoken(floor));
-        let message = format!("`svid.ttl` of {asked} is weaker than the floor of {floor}");
-        let hint = format!("at most {floor}; the floor stands in {PATH}, or is 24h where it says nothing");
-        file.error("settings.below-floor", &ttl.span, message, Some(hint));
-    }
+    organisation
 }
 
 /// A duration as people write it: in the largest unit that is exact, days from two of them on.
@@ -181,22 +153,6 @@ pub(crate) fn requires(node: &Node, file: &File<'_>) -> Option<()> {
     fields.take("identity", |node, file| one_of(node, file, "`required`", &[("required", ())]));
     fields.finish();
     Some(())
-}
-
-/// `svid`: how long a workload's credential lives.
-pub(crate) fn svid(node: &Node, file: &File<'_>) -> Option<Spanned<Duration>> {
-    let mut fields = Fields::open(node, file, "`svid`")?;
-    let ttl = fields.take("ttl", |node, file| {
-        let value = duration(node, file)?;
-        if value < SHORTEST_TTL {
-            let message = format!("`svid.ttl` of {} is too short", spoken(value));
-            bad_value(node, file, message, "at least 1m, so that a renewal at half-life has time for a second try");
-            return None;
-        }
-        Some(Spanned { value, span: node.point().clone() })
-    });
-    fields.finish();
-    ttl
 }
 
 fn read_name(node: &Node, file: &File<'_>) -> Option<TrustDomain> {

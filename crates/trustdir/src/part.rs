@@ -40,12 +40,12 @@ pub fn revision_id_of(manifest: &Manifest) -> RevisionId {
 }
 
 /// Whether an enforcer that serves these domains is not given this file. One that serves all of them (`None`) is given
-/// every file. One that serves some is given `countersign.yaml`, the guardrails, every `domain.yaml`, since consent has two
-/// sides, and of the domains it serves the policies and API descriptions.
+/// every file. One that serves some is given `countersign.yaml` with the files of `federation`, the guardrails, every `domain.yaml`, since
+/// consent has two sides, and of the domains it serves the policies and API descriptions.
 pub fn withheld(path: &str, served: Option<&BTreeSet<Label>>) -> bool {
     let Some(served) = served else { return false };
     match place(path) {
-        Some(Place::Organisation | Place::Guardrail | Place::Domain(_)) => false,
+        Some(Place::Organisation | Place::Guardrail | Place::Domain(_) | Place::Federation) => false,
         Some(Place::Policy(domain) | Place::Api(domain)) => !served.contains(&domain),
         Some(Place::Admin | Place::Test(_)) | None => true,
     }

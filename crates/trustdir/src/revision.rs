@@ -11,11 +11,12 @@ use policy::{
     model::{Route, Unlisted},
 };
 use types::{
-    CanonicalRequest, Host, Label, Method, Mode, Reason, RevisionId, RouteId, ServiceId, SpiffeId, TrustDomain,
-    AttestRule, WorkloadId, template::Segment,
+    AttestRule, CanonicalRequest, Host, KeyKind, Label, Method, Mode, Reason, RevisionId, RouteId, ServiceId, SpiffeId,
+    TrustDomain, WorkloadId, template::Segment,
 };
 
 use crate::{
+    federation::Federation,
     group::NodeGroup,
     host::HostPrefix,
     modes,
@@ -48,6 +49,7 @@ pub struct Revision {
     pub(crate) operators: BTreeMap<Label, Operator>,
     pub(crate) operator_uids: BTreeMap<u32, Label>,
     pub(crate) nodes: BTreeMap<Label, NodeGroup>,
+    pub(crate) federation: BTreeMap<TrustDomain, Federation>,
     pub(crate) owners: Vec<Owner>,
 }
 
@@ -68,8 +70,12 @@ pub struct Domain {
     pub name: Label,
     /// `<domain>.<organisation>`.
     pub trust_domain: TrustDomain,
-    /// How long a credential of this domain lives.
+    /// How long a certificate of this domain lives.
     pub svid_ttl: Duration,
+    /// How long a JWT-SVID of this domain lives.
+    pub jwt_ttl: Duration,
+    /// The kind of key that this domain's credentials have, and its own keys from their next rotation on.
+    pub key: KeyKind,
     /// What an enforcer does that has not heard for long whether its revision is the current one.
     pub when_stale: Stale,
     /// What an enforcer does that has not heard for long whether its signals are the latest.
@@ -97,12 +103,19 @@ pub struct Service {
 pub struct Workload {
     /// The id in policies.
     pub id: WorkloadId,
-    /// The id in certificates: `spiffe://<domain>.<organisation>/<name>`.
+    /// The id in certificates: `spiffe://<domain>.<organisation>/<name>`, or the one that another trust domain issues.
     pub spiffe_id: SpiffeId,
-    /// Any of these makes a process this workload. Empty for a service that calls nobody and says nothing.
+    /// Whether another trust domain issues its identity. Then nothing is issued here, whoever asks.
+    pub federated: bool,
+    /// Any of these makes a process this workload. Empty for a service that calls nobody and says nothing, and for a
+    /// federated one.
     pub rules: Vec<AttestRule>,
-    /// How long its credential lives.
+    /// How long its certificate lives; means nothing for a federated one.
     pub svid_ttl: Duration,
+    /// How long its JWT-SVID lives; means nothing for a federated one.
+    pub jwt_ttl: Duration,
+    /// The kind of its key; means nothing for a federated one.
+    pub key: KeyKind,
     /// The node groups that it may run on; absent where it runs only on the node that shares control's process.
     pub runs_on: Option<BTreeSet<Label>>,
 }
@@ -141,6 +154,11 @@ impl Revision {
     /// The node groups by name.
     pub const fn nodes(&self) -> &BTreeMap<Label, NodeGroup> {
         &self.nodes
+    }
+
+    /// The trust domains of others whose identities are accepted, by name.
+    pub const fn federation(&self) -> &BTreeMap<TrustDomain, Federation> {
+        &self.federation
     }
 
     /// The operators by name, without the one who owns the data directory.

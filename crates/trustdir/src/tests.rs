@@ -2,8 +2,10 @@
 
 mod all;
 mod approval;
+mod attest;
 mod bad;
 mod directory;
+mod federation;
 mod fuzz;
 mod good;
 mod messages;
@@ -15,3 +17,4 @@ mod owners;
 mod part;
 mod slips;
 mod stale;
+mod svid;

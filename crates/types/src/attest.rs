@@ -1,6 +1,7 @@
 //! What the agent proves about a local process, and the rules by which a workload recognises its own (DESIGN section 6).
 
 mod node;
+mod shown;
 mod unix;
 
 use core::fmt;

@@ -206,11 +206,11 @@ pub struct Refusals<'a> {
 pub struct Issuance<'a> {
     /// Issued or refused.
     pub outcome: Outcome,
-    /// Why not, `""` where issued.
+    /// Why not; where issued, why: which rule of which workload recognised it, and where.
     pub note: &'a str,
     /// The SPIFFE ID; `""` where none was found for the caller.
     pub spiffe_id: &'a str,
-    /// The serial number as in [`Peer::serial`], `""` where refused.
+    /// The serial number as in [`Peer::serial`], `sha256:` and the digest of a token, `""` where refused.
     pub serial: &'a str,
     /// Last moment of validity; absent where refused.
     pub not_after: Option<Timestamp>,

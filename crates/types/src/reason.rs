@@ -96,8 +96,8 @@ reasons! {
     IdentityMalformed Identity "identity.malformed" 0 Caller "the client certificate cannot be read" "the certificate is not DER X.509 version 3";
     IdentityUriSan Identity "identity.uri-san" 0 Caller "the client certificate does not name one SPIFFE ID" "an SVID has exactly one URI SAN, a valid SPIFFE ID (XS-1)";
     IdentityLeafShape Identity "identity.leaf-shape" 0 Caller "the client certificate is not a workload's" "a leaf SVID is no CA, has digitalSignature in a critical key usage, no keyCertSign or cRLSign, and a path (XS-2, XS-3, XS-4)";
-    IdentityNoBundle Identity "identity.no-bundle" 0 Caller "the client certificate's trust domain is not known here" "no bundle is held for the trust domain that the certificate names (XS-6)";
-    IdentityUntrusted Identity "identity.untrusted" 0 Caller "the client certificate is not trusted" "the chain does not lead to a root of the trust domain that the certificate names (XS-6)";
+    IdentityNoBundle Identity "identity.no-bundle" 403 Caller "the client certificate's trust domain is not known here" "no bundle is held for the trust domain that the certificate names (XS-6)";
+    IdentityUntrusted Identity "identity.untrusted" 403 Caller "the client certificate is not trusted" "the chain does not lead to a root of the trust domain that the certificate names (XS-6)";
     IdentityExpired Identity "identity.expired" 403 Caller "the client certificate is expired or not yet valid" "compare the caller's clock and the certificate's validity; a running agent renews at half-life";
     IdentityUnknownWorkload Identity "identity.unknown-workload" 403 Caller "the caller is not registered" "the certificate is valid but the revision has no such workload; add it to `workloads` of its domain";
     IdentityPlaintext Identity "identity.plaintext" 403 Caller "this service is called over TLS with a client certificate" "a listener with `insecure_plaintext` serves only domains whose `requires.identity` is in observe or shadow";

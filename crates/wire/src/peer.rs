@@ -2,14 +2,18 @@
 
 mod assembly;
 mod beat;
+mod bundles;
 mod coming;
 mod connect;
 mod follow;
+mod gateway;
 mod held;
 mod issuance;
 mod life;
 mod node;
+mod opening;
 mod outlets;
+mod pins;
 mod restore;
 mod run;
 mod shelf;

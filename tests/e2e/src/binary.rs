@@ -31,7 +31,19 @@ pub fn countersign() -> PathBuf {
 /// # Panics
 /// When it is not there.
 pub fn workload() -> PathBuf {
-    let path = profile_directory().join("e2e-workload");
+    beside("e2e-workload")
+}
+
+/// The program that calls all the time, beside the tests.
+///
+/// # Panics
+/// When it is not there.
+pub fn caller() -> PathBuf {
+    beside("e2e-caller")
+}
+
+fn beside(name: &str) -> PathBuf {
+    let path = profile_directory().join(name);
     let build = format!("cargo build {}--package countersign-e2e", profile_option());
     assert!(path.is_file(), "there is no `{}`; build it with `{build}`", path.display());
     path

@@ -70,8 +70,16 @@ impl Authority {
     /// # Panics
     /// When it is not there.
     pub fn read(folder: &Path) -> Self {
-        let key = KeyPair::from_pem(&fs::read_to_string(folder.join("ca.key")).unwrap()).unwrap();
-        let certificate = fs::read_to_string(folder.join("ca.pem")).unwrap();
+        Self::of(&folder.join("ca.key"), &folder.join("ca.pem"))
+    }
+
+    /// The authority with this key and certificate.
+    ///
+    /// # Panics
+    /// When they are not there.
+    pub fn of(key: &Path, certificate: &Path) -> Self {
+        let key = KeyPair::from_pem(&fs::read_to_string(key).unwrap()).unwrap();
+        let certificate = fs::read_to_string(certificate).unwrap();
         Self { issuer: Issuer::from_ca_cert_pem(&certificate, key).unwrap() }
     }
 

@@ -30,7 +30,7 @@ pub struct Fleet {
     control: Option<Process>,
     peers: BTreeMap<String, Process>,
     ports: BTreeMap<String, u16>,
-    environments: BTreeMap<String, Vec<(&'static str, &'static str)>>,
+    environments: BTreeMap<String, Vec<(&'static str, String)>>,
     started: usize,
     relay: Relay,
     wire: SocketAddr,
@@ -67,6 +67,14 @@ impl Fleet {
         let mut this = Self::prepare(upstream, "127.0.0.1", change);
         this.start_control();
         this
+    }
+
+    /// As [`Self::start_with`], with nothing started yet.
+    ///
+    /// # Panics
+    /// When the directories cannot be written.
+    pub fn begin(upstream: &Upstream, change: impl FnOnce(&Path)) -> Self {
+        Self::prepare(upstream, "127.0.0.1", change)
     }
 
     fn prepare(upstream: &Upstream, address: &str, change: impl FnOnce(&Path)) -> Self {
@@ -124,6 +132,7 @@ impl Fleet {
     /// When it ends instead.
     pub fn start_control(&mut self) {
         let mut command = self.program_in(self.namespaces.as_ref().map(|(control, _)| control));
+        command.envs(self.environments.get("control").into_iter().flatten().map(|(name, value)| (name, value)));
         command.args(["control", "-c", "control.yaml", "dir"]);
         let mut process = self.spawn(command, "control");
         wait_for("control to answer", || {
@@ -243,15 +252,20 @@ impl Fleet {
         });
     }
 
-    /// The environment of a peer from its next start on.
-    pub fn set_environment(&mut self, name: &str, variables: impl IntoIterator<Item = (&'static str, &'static str)>) {
-        self.environments.insert(name.to_owned(), variables.into_iter().collect());
+    /// The environment of a peer, or of `control`, from its next start on.
+    pub fn set_environment<V: Into<String>>(
+        &mut self,
+        name: &str,
+        variables: impl IntoIterator<Item = (&'static str, V)>,
+    ) {
+        let variables = variables.into_iter().map(|(name, value)| (name, value.into()));
+        self.environments.insert(name.to_owned(), variables.collect());
     }
 
     /// Starts it and waits for nothing.
     pub fn spawn_peer(&mut self, role: &str, name: &str) {
         let mut command = self.program_in(self.namespaces.as_ref().map(|(_, peers)| peers));
-        command.envs(self.environments.get(name).into_iter().flatten().copied());
+        command.envs(self.environments.get(name).into_iter().flatten().map(|(name, value)| (name, value)));
         command.args([role, "-c", &format!("{name}.yaml")]).env("COUNTERSIGN_LOG", "info");
         let process = self.spawn(command, name);
         self.peers.insert(name.to_owned(), process);
@@ -265,6 +279,31 @@ impl Fleet {
         self.invite_proxy(name);
         self.start_peer("proxy", name);
         self.until_current(name);
+    }
+
+    /// Whether a peer runs, and has not ended by itself.
+    pub fn runs(&mut self, name: &str) -> bool {
+        self.peers.get_mut(name).is_some_and(|process| process.ended().is_none())
+    }
+
+    /// SIGTERM to a peer, and waits for its end.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn stop_peer(&mut self, name: &str) -> Ended {
+        let process = self.peers.remove(name).expect("a running peer");
+        process.ask_to_end();
+        process.wait()
+    }
+
+    /// The roots of a domain as control has them now, in a file.
+    ///
+    /// # Panics
+    /// When control does not answer.
+    pub fn bundle(&self, domain: &str) -> PathBuf {
+        let file = self.root().join(format!("{domain}-bundle.pem"));
+        fs::write(&file, self.done(["identity", "bundle", domain, "--pem"])).unwrap();
+        file
     }
 
     /// A running peer.

@@ -35,7 +35,7 @@ mod upstream;
 mod wait;
 
 pub use answer::Answer;
-pub use binary::{alone, countersign, is_beside, workload};
+pub use binary::{alone, caller, countersign, is_beside, workload};
 pub use certificates::{Authority, Identity, now};
 pub use client::Dial;
 pub use console::{Browser, Page};

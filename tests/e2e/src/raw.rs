@@ -44,7 +44,9 @@ impl fmt::Debug for Rest {
 /// When the identity is not usable.
 pub(crate) fn client_config(roots_file: &Path, identity: Option<&Identity>, protocol: &str) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(roots_file).unwrap()).unwrap();
+    for root in CertificateDer::pem_file_iter(roots_file).unwrap() {
+        roots.add(root.unwrap()).unwrap();
+    }
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]).unwrap();
     let builder = builder.with_root_certificates(roots);

@@ -1,11 +1,15 @@
 //! A workload: a process that asks the Workload API who it is, with a client that others wrote, and writes down each
-//! answer. `e2e-workload UPDATES FOLDER` ends after so many answers; where the API is, `SPIFFE_ENDPOINT_SOCKET` says.
+//! answer. `e2e-workload UPDATES FOLDER` ends after so many answers; where the API is, `SPIFFE_ENDPOINT_SOCKET` says. With
+//! `flood`, `twice`, `jwt` and `validate` it does what the functions of these names say.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "test program: what fails shall end it with a message")]
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::future::pending;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,18 +17,92 @@ use serde_json::json;
 use spiffe::{WorkloadApiClient, WorkloadApiError, X509Context};
 use tokio_stream::StreamExt;
 
+/// Streams of one connection of a flood.
+const ON_ONE_CONNECTION: usize = 100;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let updates: usize = arguments.next().and_then(|count| count.parse().ok()).expect("how many updates");
-    let folder = arguments.next().expect("a folder to write to");
-    match watch(updates, Path::new(&folder)).await {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["flood", streams] => flood(streams.parse().expect("how many streams")).await,
+        ["twice", folder] => twice(Path::new(folder)).await,
+        ["jwt", audience] => jwt(audience).await,
+        ["validate", audience, token] => validate(audience, token).await,
+        [updates, folder] => watch(updates.parse().expect("how many updates"), Path::new(folder)).await,
+        _ => return ExitCode::from(64),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:?}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Opens so many streams, a hundred on each connection, and holds those that it gets until it is killed. Prints how many
+/// were opened and how many were refused with which status.
+async fn flood(streams: usize) -> Result<(), WorkloadApiError> {
+    let (mut held, mut refused) = (Vec::new(), BTreeMap::<String, usize>::new());
+    let mut opened = 0;
+    for _ in 0..streams.div_ceil(ON_ONE_CONNECTION) {
+        let Ok(client) = WorkloadApiClient::connect_env().await else {
+            *refused.entry("no connection".to_owned()).or_default() += ON_ONE_CONNECTION;
+            continue;
+        };
+        for _ in 0..ON_ONE_CONNECTION {
+            let first = async {
+                let mut contexts = client.stream_x509_contexts().await?;
+                let first = contexts.next().await;
+                Ok::<_, WorkloadApiError>((first, contexts))
+            };
+            match tokio::time::timeout(Duration::from_secs(5), first).await {
+                Ok(Ok((Some(Ok(_)), contexts))) => {
+                    opened += 1;
+                    held.push(Box::pin(contexts));
+                }
+                Ok(Ok((Some(Err(error)), _)) | Err(error)) => *refused.entry(code(&error)).or_default() += 1,
+                Ok(Ok((None, _))) => *refused.entry("ended".to_owned()).or_default() += 1,
+                Err(_) => *refused.entry("no answer".to_owned()).or_default() += 1,
+            }
+        }
+    }
+    println!("{}", json!({ "opened": opened, "refused": refused }));
+    pending().await
+}
+
+/// The status of the API, as far as the client tells it.
+fn code(error: &WorkloadApiError) -> String {
+    let words = format!("{error:?}");
+    let known = ["PermissionDenied", "ResourceExhausted", "Unavailable", "InvalidArgument"];
+    known.into_iter().find(|code| words.contains(code)).map_or(words, str::to_owned)
+}
+
+/// Asks who it is, and once more over a new connection when there is a file `go` in the folder.
+async fn twice(folder: &Path) -> Result<(), WorkloadApiError> {
+    let ask = async || {
+        let context = WorkloadApiClient::connect_env().await?.fetch_x509_context().await?;
+        println!("{}", json!({ "spiffe_id": context.default_svid().expect("an SVID").spiffe_id().to_string() }));
+        Ok::<_, WorkloadApiError>(())
+    };
+    ask().await?;
+    while !folder.join("go").exists() {
+        tokio::time::sleep(Duration::from_millis(10)).await; // tidy: waits for a file
+    }
+    ask().await
+}
+
+async fn jwt(audience: &str) -> Result<(), WorkloadApiError> {
+    let token = WorkloadApiClient::connect_env().await?.fetch_jwt_token([audience], None).await?;
+    println!("{token}");
+    Ok(())
+}
+
+async fn validate(audience: &str, token: &str) -> Result<(), WorkloadApiError> {
+    let svid = WorkloadApiClient::connect_env().await?.validate_jwt_token(audience, token).await?;
+    println!("{}", svid.spiffe_id());
+    Ok(())
 }
 
 async fn watch(updates: usize, folder: &Path) -> Result<(), WorkloadApiError> {

@@ -4,7 +4,7 @@ use super::Finding;
 use super::source::{Source, find_word};
 
 /// Crates whose results depend on their arguments alone (STYLE 2).
-pub const PURE: &[&str] = &["types", "identity", "signal", "policy", "trustdir"];
+pub const PURE: &[&str] = &["types", "jose", "identity", "signal", "policy", "trustdir"];
 
 /// The crate that may map memory, in one module.
 const UNSAFE_CRATE: &str = "record";

@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use testkit::RealClock;
 use tokio::net::UnixListener;
-use types::{PathRule, UnixRule};
+use types::attest::UnixParts;
 
-use super::fake::{Fake, ID, Running};
+use super::fake::{Fake, ID, Running, own_uid, path_rule, unix};
 use crate::attest::{AttestError, Attestor};
 use crate::fetch;
 use crate::pin::Pinned;
@@ -34,10 +35,10 @@ async fn helper() {
     }
 }
 
-struct Helper(Child);
+pub struct Helper(pub Child);
 
 impl Helper {
-    fn start(command: &mut Command, socket: &Path) -> Self {
+    pub fn start(command: &mut Command, socket: &Path) -> Self {
         let child = command
             .args(["tests::process::helper", "--exact", "--ignored", "--nocapture"])
             .env(SOCKET, socket)
@@ -52,12 +53,12 @@ impl Helper {
         helper
     }
 
-    fn program(path: &Path, socket: &Path) -> Self {
+    pub fn program(path: &Path, socket: &Path) -> Self {
         Self::start(&mut Command::new(path), socket)
     }
 
     /// Lets it go on, and returns what it said at the end.
-    async fn finish(mut self) -> String {
+    pub async fn finish(mut self) -> String {
         tokio::task::spawn_blocking(move || {
             self.0.stdin.take().unwrap().write_all(b"go\n").unwrap();
             let mut said = String::new();
@@ -77,7 +78,7 @@ impl Drop for Helper {
     }
 }
 
-const DENIED: &str = "failed: the agent has no identity for this process";
+pub const DENIED: &str = "failed: the agent has no identity for this process";
 
 /// Copies the test program to `name` in the agent's data directory.
 fn copy(agent: &Running, name: &str) -> PathBuf {
@@ -87,12 +88,8 @@ fn copy(agent: &Running, name: &str) -> PathBuf {
     path
 }
 
-fn path_rule(path: &str) -> Option<UnixRule> {
-    UnixRule::new(None, None, Some(PathRule::parse(path).unwrap()), None).ok()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_is_known_by_its_path_and_a_foreign_one_is_denied() {
+async fn wa_7_a_program_is_known_by_its_path_and_a_foreign_one_is_denied() {
     let fake = Fake::new(Arc::new(RealClock));
     let agent = Running::start(&fake);
     fake.recognise(path_rule("$DATA/demo/payments"));
@@ -108,12 +105,12 @@ async fn a_program_is_known_by_its_path_and_a_foreign_one_is_denied() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_is_known_by_its_digest_wherever_it_lies() {
+async fn wa_7_a_program_is_known_by_its_digest_wherever_it_lies() {
     let fake = Fake::new(Arc::new(RealClock));
     let agent = Running::start(&fake);
     let program = copy(&agent, "anywhere");
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &fs::read(&program).unwrap());
-    fake.recognise(UnixRule::new(None, None, None, digest.as_ref().try_into().ok()).ok());
+    fake.recognise(unix(UnixParts { sha256: digest.as_ref().try_into().ok(), ..UnixParts::default() }));
     assert_eq!(Helper::program(&program, &agent.socket).finish().await, format!("got {ID}"));
     let mut changed = fs::OpenOptions::new().append(true).open(&program).unwrap();
     changed.write_all(b"x").unwrap();
@@ -123,7 +120,7 @@ async fn a_program_is_known_by_its_digest_wherever_it_lies() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_whose_file_was_replaced_or_removed_has_no_path() {
+async fn wa_7_a_program_whose_file_was_replaced_or_removed_has_no_path() {
     let fake = Fake::new(Arc::new(RealClock));
     let agent = Running::start(&fake);
     fake.recognise(path_rule("$DATA/demo/payments"));
@@ -139,7 +136,7 @@ async fn a_program_whose_file_was_replaced_or_removed_has_no_path() {
 
 /// A process with a mount namespace of its own can show any path for its program.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_mounted_over_the_path_elsewhere_is_denied() {
+async fn wa_7_a_program_mounted_over_the_path_elsewhere_is_denied() {
     let fake = Fake::new(Arc::new(RealClock));
     let agent = Running::start(&fake);
     fake.recognise(path_rule("$DATA/payments"));
@@ -147,7 +144,9 @@ async fn a_program_mounted_over_the_path_elsewhere_is_denied() {
     let impostor = copy(&agent, "impostor");
     let allowed = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
     if !allowed.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: a_program_mounted_over_the_path_elsewhere_is_denied (mount namespaces are not to be had)");
+        eprintln!(
+            "skipped: wa_7_a_program_mounted_over_the_path_elsewhere_is_denied (mount namespaces are not to be had)"
+        );
         return;
     }
     let mut command = Command::new("unshare");
@@ -169,7 +168,8 @@ async fn a_path_that_reads_like_a_deleted_one_is_never_proven() {
     let listener = UnixListener::bind(&socket).unwrap();
     let mut helper = Helper::program(&program, &socket);
     let (stream, _) = listener.accept().await.unwrap();
-    let selectors = Attestor::new(directory.path()).unwrap().attest(&Pinned::open(&stream).unwrap()).unwrap();
+    let selectors =
+        Attestor::new(directory.path(), vec![]).unwrap().attest(&Pinned::open(&stream).unwrap(), &RealClock).unwrap();
     assert_eq!((selectors.path, selectors.path_in_data), (None, None));
     assert!(selectors.sha256.is_some());
     helper.0.kill().unwrap();
@@ -177,23 +177,54 @@ async fn a_path_that_reads_like_a_deleted_one_is_never_proven() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_ended_is_not_attested() {
+async fn wa_7_a_process_that_ended_is_not_attested() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
     let mut helper = Helper::program(&std::env::current_exe().unwrap(), &path);
     let (stream, _) = listener.accept().await.unwrap();
     let process = Pinned::open(&stream).unwrap();
-    let attestor = Attestor::new(directory.path()).unwrap();
+    let attestor = Attestor::new(directory.path(), vec![]).unwrap();
     assert!(process.is_alive());
-    assert_eq!(attestor.attest(&process).unwrap().pid, helper.0.id());
-    let mut impostor = process.clone();
-    impostor.uid += 1;
-    assert!(matches!(attestor.attest(&impostor), Err(AttestError::OtherUser)));
+    assert_eq!(attestor.attest(&process, &RealClock).unwrap().pid, helper.0.id());
+    let impostors = [(process.uid + 1, process.gid), (process.uid, process.gid + 1)];
+    for (uid, gid) in impostors {
+        let mut impostor = process.clone();
+        (impostor.uid, impostor.gid) = (uid, gid);
+        assert!(matches!(attestor.attest(&impostor, &RealClock), Err(AttestError::OtherUser)));
+    }
     helper.0.kill().unwrap();
     process.ended().await;
     // Not yet waited for, it still shows under `/proc`: only the pidfd tells.
-    assert!(matches!(attestor.attest(&process), Err(AttestError::Gone)));
+    assert!(matches!(attestor.attest(&process, &RealClock), Err(AttestError::Gone)));
     helper.0.wait().unwrap();
-    assert!(matches!(attestor.attest(&process), Err(AttestError::Gone)));
+    assert!(matches!(attestor.attest(&process, &RealClock), Err(AttestError::Gone)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wa_7_a_process_is_known_by_its_user_and_all_its_groups() {
+    if own_uid() != 0 {
+        eprintln!("skipped: wa_7_a_process_is_known_by_its_user_and_all_its_groups (needs root)");
+        return;
+    }
+    let fake = Fake::new(Arc::new(RealClock));
+    let agent = Running::start(&fake);
+    fs::set_permissions(agent.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = copy(&agent, "program");
+    let start = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "61001", "--regid", "61002", "--groups", "61003,61004"]).arg(&program);
+        Helper::start(&mut command, &agent.socket)
+    };
+    let rule = |gid, groups: &[u32]| {
+        let groups = groups.iter().copied().collect();
+        unix(UnixParts { uid: Some(61_001), gid: Some(gid), groups, ..UnixParts::default() })
+    };
+    fake.recognise(rule(61_002, &[61_003, 61_004]));
+    assert_eq!(start().finish().await, format!("got {ID}"));
+    fake.recognise(rule(61_002, &[61_003, 61_005]));
+    assert_eq!(start().finish().await, DENIED);
+    fake.recognise(rule(61_003, &[]));
+    assert_eq!(start().finish().await, DENIED);
+    agent.stop().await;
 }

@@ -37,7 +37,11 @@ async fn another_implementation_follows_a_rotation() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), watch).await.expect("two rotations");
-    assert!(client.fetch_jwt_bundles().await.is_err());
+    let own = TrustDomain::new("finance.acme.internal").unwrap();
+    assert!(client.fetch_jwt_bundles().await.unwrap().get(&own).is_some());
+    let token = client.fetch_jwt_svid(["ledger"], None).await.unwrap();
+    assert_eq!(client.validate_jwt_token("ledger", token.token()).await.unwrap().spiffe_id().to_string(), ID);
+    assert!(client.validate_jwt_token("other", token.token()).await.is_err());
     drop((contexts, client));
     agent.stop().await;
 }

@@ -1,9 +1,8 @@
 //! Commands that ask what runs.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use types::{Method, WorkloadId};
 
 use super::{Target, at_least_one};
@@ -74,39 +73,6 @@ pub struct Call {
     pub headers: Vec<String>,
     /// Where the gateway takes calls, such as 10.0.0.7:8443 [default: the listener of the process that is asked]
     #[arg(long, value_name = "HOST:PORT")]
-    pub gateway: Option<String>,
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
-    /// Whom to ask.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `identity`.
-#[derive(Subcommand, Debug)]
-pub enum Identity {
-    /// Write svid.pem, svid.key and bundle.pem, and print a curl line that works
-    ///
-    /// Without --as, the identity is this process's own, attested over the Workload API. With --as, it is issued to you
-    /// for five minutes in the name of the workload.
-    Fetch(Fetch),
-}
-
-/// `identity fetch`.
-#[derive(Args, Debug)]
-pub struct Fetch {
-    /// The workload to impersonate
-    #[arg(long = "as", value_name = "DOMAIN/WORKLOAD")]
-    pub workload: Option<WorkloadId>,
-    /// Where to write the files
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub out: PathBuf,
-    /// The Workload API's socket, for a node where only an agent runs [default: that of the process that is asked]
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["workload", "data", "server"])]
-    pub socket: Option<PathBuf>,
-    /// Where the gateway takes calls, for the curl line [default: the listener of the process that is asked]
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "socket")]
     pub gateway: Option<String>,
     /// One JSON object
     #[arg(long)]

@@ -15,7 +15,7 @@ use super::plan::AgentPlan;
 use super::reload::{self, Settings};
 use super::serving::{self, Serving};
 use super::signals::Signals;
-use super::{banner, follow, place, workloads};
+use super::{banner, clusters, follow, memory, place, workloads};
 use crate::args::RunPeer;
 use crate::env::Env;
 use crate::exit::{Exit, Failed, Outcome};
@@ -26,6 +26,7 @@ use crate::manager;
 /// # Errors
 /// Whatever keeps it from starting, in one message.
 pub fn run(args: &RunPeer, env: &Env) -> Outcome {
+    memory::keep_pages_small();
     let plan = AgentPlan::new(&args.config, env)?;
     crate::tasks::serve(async {
         let mut signals = Signals::new()?;
@@ -54,6 +55,7 @@ pub struct Running {
 async fn start(plan: AgentPlan, signals: &mut Signals) -> Result<Option<Running>, Failed> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     place::prepare(&plan.data)?;
+    let options = ::agent::Options { data_dir: plan.data.clone(), clusters: clusters::read(&plan.clusters)? };
     let peer = follow::start(Config {
         role: Role::Agent,
         name: plan.name.clone(),
@@ -74,7 +76,7 @@ async fn start(plan: AgentPlan, signals: &mut Signals) -> Result<Option<Running>
     // who asks before there is anything to hand out is not answered, and tries again
     let socket = workloads::bind(&plan.socket)?;
     let (finish, finishing) = watch::channel(false);
-    let server = workloads::serve(socket, &plan.data, issuance, clock, finishing);
+    let server = workloads::serve(socket, options, issuance, clock, finishing);
     Ok(Some(Running { name: plan.name, socket: plan.socket, peer, settings, server, finish }))
 }
 

@@ -114,6 +114,9 @@ impl Lines {
         if let Some(address) = core.wire {
             self.path("peers", &format!("https://{address}   countersign join-token"))?;
         }
+        if let Some(address) = core.bundle {
+            self.path("bundles", &format!("https://{address}/DOMAIN   for those who federate with us"))?;
+        }
         self.path("admin", &core.data().join(ADMIN_SOCKET).display().to_string())?;
         self.path("log", &core.opened.log.dir().display().to_string())?;
         for finding in &core.opened.findings {

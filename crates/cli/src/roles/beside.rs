@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::admin::Role;
-use api::issuance::{IssueError, Svid};
+use api::admin::{Keys, Role};
+use api::issuance::{IssueError, JwtSvid, Svid, WorkloadOrder};
 use arc_swap::ArcSwap;
 use control::metrics::Family;
-use control::{Certificate, NotReady, Place, Roles, Signature};
-use issuer::{DomainRegistration, Issuer, Registrations, WorkloadRegistration};
+use control::{Certificate, ForeignBundle, KeyState, KeyStep, NotReady, Place, Roles, Signature, Succession};
+use issuer::{DomainRegistration, Issuer, Registrations, RotateError, Step, WorkloadRegistration};
 use trustdir::Revision;
-use types::{Label, Selectors, SpiffeId, WorkloadId};
+use types::{KeyKind, Label, Selectors, SpiffeId, TrustDomain, WorkloadId};
 
 use super::{enforcer, figures};
 use crate::term::causes;
@@ -32,8 +32,7 @@ pub struct Beside {
 impl Roles for Beside {
     /// The keys of new domains are made here: a publication that fails later leaves a key that nobody uses.
     fn prepare(&self, revision: &Revision) -> Result<(), NotReady> {
-        let domains: Vec<Label> = revision.domains().keys().cloned().collect();
-        self.issuer.hold(&domains).map_err(|error| NotReady { message: causes(&error), hint: error.hint() })
+        self.issuer.hold(&domains(revision)).map_err(|error| NotReady { message: causes(&error), hint: error.hint() })
     }
 
     fn apply(&self, revision: &Revision) {
@@ -69,10 +68,43 @@ impl Roles for Beside {
         &self,
         place: &Place,
         selectors: &Selectors,
-        id: &SpiffeId,
-        csr_der: &[u8],
+        order: &WorkloadOrder,
     ) -> Result<Svid, IssueError> {
-        self.issuer.mint_workload_at(&place_of(place), selectors, id, csr_der)
+        self.issuer.mint_workload_at(&place_of(place), selectors, order)
+    }
+
+    fn mint_jwt_at(
+        &self,
+        place: &Place,
+        selectors: &Selectors,
+        id: &SpiffeId,
+        audience: &[String],
+    ) -> Result<JwtSvid, IssueError> {
+        self.issuer.mint_jwt_at(&place_of(place), selectors, id, audience)
+    }
+
+    fn key_states(&self) -> Vec<KeyState> {
+        self.issuer.key_states().into_iter().map(state_of).collect()
+    }
+
+    fn rotate_keys(&self, domain: &Label, keys: Keys, step: KeyStep) -> Result<KeyState, IssueError> {
+        self.issuer.rotate(domain, keys, step_of(step)).map(state_of).map_err(|error| not_rotated(&error))
+    }
+
+    fn successions(&self) -> Vec<Succession> {
+        let known = self.issuer.successions().into_iter();
+        let succession = |known: issuer::Succession| Succession {
+            trust_domain: known.trust_domain,
+            by: known.by,
+            root_der: known.root_der,
+            signature: known.signature,
+        };
+        known.map(succession).collect()
+    }
+
+    fn set_federated(&self, federated: BTreeMap<TrustDomain, ForeignBundle>) {
+        let bundle = |known: ForeignBundle| issuer::ForeignBundle { roots: known.roots, jwt_keys: known.jwt_keys };
+        self.issuer.set_federated(federated.into_iter().map(|(domain, known)| (domain, bundle(known))).collect());
     }
 
     fn mint_gateway(&self, proxy: &Label, domain: &Label, csr_der: &[u8]) -> Result<Svid, IssueError> {
@@ -98,22 +130,57 @@ impl Roles for Beside {
 fn place_of(place: &Place) -> issuer::Place {
     match place {
         Place::Everywhere => issuer::Place::Everywhere,
-        Place::Groups(groups) => issuer::Place::Groups(groups.clone()),
+        Place::Node { name, groups } => issuer::Place::Node { name: name.clone(), groups: groups.clone() },
     }
+}
+
+const fn step_of(step: KeyStep) -> Step {
+    match step {
+        KeyStep::Prepare => Step::Prepare,
+        KeyStep::Publish => Step::Publish,
+        KeyStep::Sign => Step::Sign,
+        KeyStep::Retire => Step::Retire,
+        KeyStep::Back => Step::Back,
+        KeyStep::Hold(held) => Step::Hold(held),
+        KeyStep::Emergency => Step::Emergency,
+    }
+}
+
+fn state_of(state: issuer::KeyState) -> KeyState {
+    let issuer::KeyState { domain, keys, phase, since, held, current, other, key, old_ends, not_after } = state;
+    KeyState { domain, keys, phase, since, held, current, other, key, old_ends, not_after }
+}
+
+/// What cannot be done from here is the operator's question; what the disk did not take is ours.
+fn not_rotated(error: &RotateError) -> IssueError {
+    match error {
+        RotateError::Refused(_) | RotateError::NotYet { .. } => IssueError::BadRequest(error.to_string()),
+        RotateError::Files { .. } | RotateError::CannotMake { .. } => IssueError::Unavailable(causes(error)),
+    }
+}
+
+/// The domains of a revision, and the kind of key that those begin with that are new.
+pub fn domains(revision: &Revision) -> BTreeMap<Label, KeyKind> {
+    revision.domains().values().map(|domain| (domain.name.clone(), domain.key)).collect()
 }
 
 /// What the issuer needs to know of a revision.
 pub fn registrations(revision: &Revision) -> Registrations {
-    let workloads = revision.workloads().values().map(|workload| {
+    // an identity of somebody else's trust domain is not ours to issue
+    let own = revision.workloads().values().filter(|workload| !workload.federated);
+    let workloads = own.map(|workload| {
         let registration = WorkloadRegistration {
             rules: workload.rules.clone(),
             ttl: workload.svid_ttl,
+            jwt_ttl: workload.jwt_ttl,
+            key: workload.key,
             runs_on: workload.runs_on.clone(),
         };
         (workload.id.clone(), registration)
     });
     let domains = revision.domains().values().map(|domain| {
-        let registration = DomainRegistration { hosts: revision.hosts_of(&domain.name), ttl: domain.svid_ttl };
+        let hosts = revision.hosts_of(&domain.name);
+        let registration = DomainRegistration { hosts, ttl: domain.svid_ttl, key: domain.key };
         (domain.name.clone(), registration)
     });
     Registrations { workloads: workloads.collect(), domains: domains.collect::<BTreeMap<_, _>>() }

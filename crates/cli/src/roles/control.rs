@@ -2,13 +2,13 @@
 
 use tokio::sync::watch;
 
-use super::banner;
 use super::core::{Core, Ground};
 use super::current::Source;
 use super::plan::ControlPlan;
 use super::reload::Settings;
 use super::serving::{self, Serving};
 use super::signals::Signals;
+use super::{banner, memory};
 use crate::admin_client::AdminClient;
 use crate::args::RunControl;
 use crate::env::Env;
@@ -20,7 +20,7 @@ use crate::{load, manager};
 /// # Errors
 /// Whatever keeps it from starting, in one message.
 pub fn run(args: &RunControl, env: &Env) -> Outcome {
-    keep_pages_small();
+    memory::keep_pages_small();
     let source = match &args.dir {
         None => None,
         Some(dir) => {
@@ -42,14 +42,6 @@ pub fn run(args: &RunControl, env: &Env) -> Outcome {
         alive.abort();
         Ok(Exit::Yes)
     })?
-}
-
-/// Memory comes in large pages otherwise, 2 MiB at a time for each thread's few KiB: with 100 proxies 98 MiB instead of 50. A
-/// kernel without such pages refuses, and has no need of this. Before there is a second thread.
-fn keep_pages_small() {
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "large pages stay as the system has them");
-    }
 }
 
 /// Control alone.

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use api::admin::{Admin, ListenerStatus, Publish, Published};
 use api::issuance::Issuance;
 use arc_swap::ArcSwap;
-use control::{Control, Intake, Parts, Store};
+use control::{BundleEndpoint, Control, Intake, Parts, Store};
 use issuer::{Issuer, NotRecorded, Recorder};
 use runtime::clock::SystemClock;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use trustdir::Revision;
-use types::{Clock, Label};
+use types::Clock;
 use wire::memory::Connector;
 
 use super::beside::{self, Beside};
@@ -85,6 +85,11 @@ impl Ground {
         let (connector, incoming) = wire::memory::pair();
         servers.push(doors::serve_wire(incoming, Arc::clone(&control), finishing.clone()));
         servers.push(doors::serve_socket(&self.plan.data, Arc::clone(&control), finishing.clone())?);
+        servers.push(tokio::spawn(control::keep_rotating(Arc::clone(&control), finishing.clone())));
+        servers.push(tokio::spawn(control::keep_federated(Arc::clone(&control), finishing.clone())));
+        if let Some(endpoint) = doors.bundle {
+            servers.push(tokio::spawn(control::serve_bundles(endpoint, Arc::clone(&control), finishing.clone())));
+        }
         let console = doors.admin.at.clone();
         servers.push(doors.admin.serve(&control, &tls, Arc::clone(&self.clock), finishing.clone())?);
         servers.push(tokio::spawn(tls.keep(finishing.clone())));
@@ -96,6 +101,7 @@ impl Ground {
             revision,
             console,
             wire: doors.wire_address,
+            bundle: doors.bundle_address,
             notices: self.notices,
             opened: self.opened,
             control,
@@ -144,13 +150,16 @@ struct Doors {
     admin: AdminDoor,
     wire: Option<TcpListener>,
     wire_address: Option<SocketAddr>,
+    bundle: Option<BundleEndpoint>,
+    bundle_address: Option<SocketAddr>,
 }
 
 impl Doors {
     fn bind(plan: &CorePlan, notices: &mut Vec<String>) -> Result<Self, Failed> {
         let admin = doors::bind_admin(&plan.admin, notices)?;
         let (wire, wire_address) = plan.wire.as_ref().map(doors::bind_wire).transpose()?.unzip();
-        Ok(Self { admin, wire, wire_address })
+        let (bundle, bundle_address) = plan.bundle.as_ref().map(doors::bind_bundle).transpose()?.unzip();
+        Ok(Self { admin, wire, wire_address, bundle, bundle_address })
     }
 }
 
@@ -165,6 +174,7 @@ pub struct Core {
     pub(super) revision: Arc<ArcSwap<Revision>>,
     pub(super) console: control::ConsoleAt,
     pub(super) wire: Option<SocketAddr>,
+    pub(super) bundle: Option<SocketAddr>,
     pub(super) notices: Vec<String>,
     pub(super) opened: Opened,
     pub(super) control: Arc<Control>,
@@ -287,9 +297,9 @@ fn open_issuer(
     let ledger = Arc::clone(&opened.ledger);
     let recorder: Recorder =
         Arc::new(move |facts| ledger.issuance(&facts).map_err(|error| NotRecorded(error.to_string())));
-    let domains: Vec<Label> = revision.domains().keys().cloned().collect();
+    let (keys, domains) = (plan.data.join("keys"), beside::domains(revision));
     let organisation = &revision.model().organisation;
-    let opened = Issuer::open(&plan.data.join("keys"), organisation, &domains, Arc::clone(clock), recorder);
+    let opened = Issuer::open(&keys, organisation, &domains, Arc::clone(clock), recorder, plan.passphrase.open()?);
     let issuer = opened.map_err(|error| Failed::new(causes(&error)).hint(error.hint()))?;
     issuer.set_registrations(beside::registrations(revision));
     Ok(issuer)

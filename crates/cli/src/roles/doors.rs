@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use api::admin::Admin;
-use control::{AdminSocket, AdminTls, ConsoleAt, Control};
+use control::{AdminSocket, AdminTls, BundleCertificate, BundleEndpoint, ConsoleAt, Control};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use trustdir::node::{Admin as AdminListener, WireListener};
-use types::Clock;
+use trustdir::node::{Admin as AdminListener, BundleListener, WireListener};
+use types::{Clock, Label};
 
 use super::system_tls::SystemTls;
 use crate::exit::Failed;
@@ -105,11 +105,31 @@ pub fn serve_socket(
 /// # Errors
 /// When it cannot be bound.
 pub fn bind_wire(wanted: &WireListener) -> Result<(TcpListener, SocketAddr), Failed> {
+    bind(&wanted.name, wanted.address)
+}
+
+/// Binds the listener where others fetch our bundles, and reads its certificate.
+///
+/// # Errors
+/// When it cannot be bound, or the certificate cannot be used.
+pub fn bind_bundle(wanted: &BundleListener) -> Result<(BundleEndpoint, SocketAddr), Failed> {
+    let certificate = BundleCertificate::open(Path::new(&wanted.certificate), Path::new(&wanted.key));
+    let certificate = certificate.map_err(|error| {
+        Failed::new(format!("listener `{}`: {}", wanted.name, harmless(&error.to_string()))).hint(error.hint())
+    })?;
+    let (listener, address) = bind(&wanted.name, wanted.address)?;
+    let failed = |error| Failed::new(format!("listener `{}` cannot be used: {error}", wanted.name));
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+    Ok((BundleEndpoint { listener, certificate }, address))
+}
+
+fn bind(name: &Label, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failed> {
     let failed = |error: &std::io::Error| {
-        Failed::new(format!("listener `{}`: {} cannot be listened on: {error}", wanted.name, wanted.address))
+        Failed::new(format!("listener `{name}`: {address} cannot be listened on: {error}"))
             .hint("free it, or give the listener another address in node.yaml")
     };
-    let listener = TcpListener::bind(wanted.address).map_err(|error| failed(&error))?;
+    let listener = TcpListener::bind(address).map_err(|error| failed(&error))?;
     let address = listener.local_addr().map_err(|error| failed(&error))?;
     Ok((listener, address))
 }

@@ -5,6 +5,7 @@
 pub mod agent;
 mod banner;
 mod beside;
+mod clusters;
 pub mod control;
 mod core;
 mod current;
@@ -13,8 +14,10 @@ mod enforcer;
 mod figures;
 mod follow;
 mod log;
+mod memory;
 mod place;
 mod plan;
+mod protection;
 pub mod proxy;
 mod reload;
 pub mod serving;

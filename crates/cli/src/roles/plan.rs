@@ -6,12 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use trustdir::node::{Admin, ControlAddress, Kind, Listener, WireListener};
+use trustdir::node::{Admin, BundleListener, ClusterConfig, ControlAddress, Kind, Listener, WireListener};
 use trustdir::{Loaded, NodeConfig, Revision};
 use types::{Label, limits};
 use wire::ControlAt;
 
 use super::current::Source;
+use super::protection::PassphraseAt;
 use super::reload::Settings;
 use crate::args::Up;
 use crate::env::Env;
@@ -44,6 +45,10 @@ pub struct CorePlan {
     pub admin: Admin,
     /// Where to take peers.
     pub wire: Option<WireListener>,
+    /// Where others fetch our bundles.
+    pub bundle: Option<BundleListener>,
+    /// Where the passphrase of the keys is.
+    pub passphrase: PassphraseAt,
     /// The most that the decision log may take, in bytes.
     pub log_bytes: u64,
     /// The most that the logs of enforcers may take here, in bytes.
@@ -56,6 +61,7 @@ impl CorePlan {
         data: PathBuf,
         node: &NodeConfig,
         wire: Option<WireListener>,
+        env: &Env,
     ) -> Result<Self, Failed> {
         let admin = node.admin.clone().unwrap_or_else(|| Admin {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, CONSOLE_PORT)),
@@ -68,6 +74,8 @@ impl CorePlan {
             data,
             admin,
             wire,
+            bundle: node.bundle.clone(),
+            passphrase: PassphraseAt::find(node.keys.as_ref(), env),
             log_bytes: node.decision_log.max_size,
             intake_bytes: node.intake.max_size,
         })
@@ -80,6 +88,8 @@ pub struct UpPlan {
     pub core: CorePlan,
     /// Where to take calls.
     pub listeners: Vec<Listener>,
+    /// The clusters that its agent knows.
+    pub clusters: Vec<ClusterConfig>,
 }
 
 impl UpPlan {
@@ -103,7 +113,8 @@ impl UpPlan {
         let source = Source::new(args.dir.clone(), revision, loaded);
         let listeners = usual_where_none(node.listeners.clone())?;
         let wire = node.wire.clone();
-        Ok(Self { core: CorePlan::new(Some(source), data, &node, wire)?, listeners })
+        let core = CorePlan::new(Some(source), data, &node, wire, env)?;
+        Ok(Self { core, listeners, clusters: node.k8s })
     }
 }
 
@@ -134,7 +145,7 @@ impl ControlPlan {
             Some(wire) => wire,
             None => WireListener { name: label(WIRE)?, address: (Ipv4Addr::LOCALHOST, WIRE_PORT).into() },
         };
-        let core = CorePlan::new(source, data, &node, Some(wire))?;
+        let core = CorePlan::new(source, data, &node, Some(wire), env)?;
         Ok(Self { core, settings: Settings::new(path, Kind::Control, node) })
     }
 }
@@ -183,6 +194,8 @@ pub struct AgentPlan {
     pub control: ControlAt,
     /// The Workload API's socket.
     pub socket: PathBuf,
+    /// The clusters that it knows.
+    pub clusters: Vec<ClusterConfig>,
     /// Its node.yaml, for SIGHUP.
     pub settings: Settings,
 }
@@ -195,8 +208,9 @@ impl AgentPlan {
     pub fn new(path: &Path, env: &Env) -> Result<Self, Failed> {
         let (node, joins) = joining(path, Kind::Agent, env)?;
         let socket = node.socket.as_ref().map_or_else(|| joins.data.join(WORKLOAD_SOCKET), PathBuf::from);
+        let clusters = node.k8s.clone();
         let settings = Settings::new(path, Kind::Agent, node);
-        Ok(Self { name: joins.name, data: joins.data, control: joins.control, socket, settings })
+        Ok(Self { name: joins.name, data: joins.data, control: joins.control, socket, clusters, settings })
     }
 }
 

@@ -16,7 +16,7 @@ use super::core::{Core, Ground};
 use super::enforcer::{self, Bound, Taken};
 use super::serving::{self, Serving};
 use super::signals::Signals;
-use super::{banner, follow, workloads};
+use super::{banner, clusters, follow, workloads};
 use crate::admin_client::AdminClient;
 use crate::args;
 use crate::env::Env;
@@ -68,6 +68,7 @@ pub struct System {
 /// # Errors
 /// What kept it from starting, and what to do.
 pub async fn start(plan: Plan) -> Result<System, Failed> {
+    let clusters = clusters::read(&plan.clusters)?;
     let ground = Ground::open(plan.core)?;
     let (finish, finishing) = watch::channel(false);
     let socket = workloads::bind(&ground.plan.data.join(WORKLOAD_SOCKET))?;
@@ -82,7 +83,8 @@ pub async fn start(plan: Plan) -> Result<System, Failed> {
     let enforcing = peer(Role::Proxy, Arc::new(move || enforcer::load(&counted, &log, 0)))?;
     let placing = peer(Role::Agent, Arc::new(Load::default))?;
     let issuance = follow::within(&placing, placing.issuance()).await?;
-    let agent = workloads::serve(socket, core.data(), issuance, Arc::clone(&clock), finishing);
+    let options = ::agent::Options { data_dir: core.data().to_owned(), clusters };
+    let agent = workloads::serve(socket, options, issuance, Arc::clone(&clock), finishing);
     let state = follow::within(&enforcing, enforcing.state()).await?;
     let beside = enforcer::Beside { node: &node, log: &core.opened.log, stats: &stats, clock: &clock };
     let proxy = enforcer::start(sockets, state, beside).await?;

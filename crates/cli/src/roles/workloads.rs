@@ -22,14 +22,13 @@ pub fn bind(path: &Path) -> Result<::agent::Socket, Failed> {
 /// Answers there until it is told to finish.
 pub fn serve(
     socket: ::agent::Socket,
-    data: &Path,
+    options: ::agent::Options,
     issuance: Arc<dyn Issuance>,
     clock: Arc<dyn Clock>,
     finishing: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    let data = data.to_owned();
     tokio::spawn(async move {
-        if let Err(error) = ::agent::serve_on(socket, &data, issuance, clock, asked(finishing)).await {
+        if let Err(error) = ::agent::serve_on(socket, options, issuance, clock, asked(finishing)).await {
             tracing::error!(error = causes(&error), "the Workload API ended");
         }
     })

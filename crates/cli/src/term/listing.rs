@@ -1,6 +1,7 @@
 //! Decisions, one line each, aligned, the outcome first and never by colour alone.
 
 use api::admin::{Answer, Decision, Entry, Identity, Refusals};
+use types::facts::Protocol;
 use types::{DecisionId, Mode, Reason};
 
 use super::ids::Shortener;
@@ -126,7 +127,7 @@ impl Listing {
         let (status, why) = match answer {
             Answer::Allow => ended(decision),
             Answer::WouldDeny => (ended(decision).0, would_refuse(decision)),
-            Answer::Deny => (status_of(&decision.reason), decision.reason.clone()),
+            Answer::Deny => (answered(decision), decision.reason.clone()),
         };
         Row {
             clock: self.times.clock(decision.at),
@@ -222,8 +223,13 @@ fn or_dash(text: &str) -> String {
     if text.is_empty() { "–".to_owned() } else { harmless(text).into_owned() }
 }
 
+/// What a refused caller was answered; `TLS` where the handshake failed, whatever the reason is answered with later.
+pub fn answered(decision: &Decision) -> String {
+    if decision.protocol == Protocol::Tls { "TLS".to_owned() } else { status_of(&decision.reason) }
+}
+
 /// The status that a refusal was answered with; `TLS` where the handshake failed instead.
-pub fn status_of(reason: &str) -> String {
+fn status_of(reason: &str) -> String {
     match Reason::from_code(reason).map(Reason::status) {
         Some(0) => "TLS".to_owned(),
         Some(status) => status.to_string(),
@@ -250,7 +256,7 @@ fn ended(decision: &Decision) -> (String, String) {
 pub mod tests {
     use api::admin::{Certificate, Completion, Noted};
     use types::Timestamp;
-    use types::facts::{Outcome, Protocol};
+    use types::facts::Outcome;
 
     use super::*;
 

@@ -7,10 +7,10 @@ use std::io::{self, Write};
 use api::admin::{
     Answer, Certificate, Completion, Decision, Explanation, Identity, NearPermit, PolicyNote, Step, StepResult,
 };
-use types::facts::Outcome;
+use types::facts::{Outcome, Protocol};
 use types::{Reason, Timestamp};
 
-use super::listing::{caller, route, status_of, word};
+use super::listing::{answered, caller, route, word};
 use super::time::Times;
 use super::{Palette, Tone, count, duration, harmless, harmless_lines};
 
@@ -153,7 +153,7 @@ impl Teller {
             _ => Vec::new(),
         };
         if step.result == StepResult::Refused {
-            let status = status_of(&decision.reason);
+            let status = answered(decision);
             let answer =
                 if status == "TLS" { "the TLS handshake failed".to_owned() } else { format!("answered {status}") };
             more.push(format!("{}, {answer}", decision.reason));
@@ -236,7 +236,10 @@ fn place(path: Option<&str>, line: Option<usize>) -> String {
 /// What would have to change, whether anything was forwarded, and what the caller got to know.
 fn ending(story: &Explanation) -> String {
     let forwarded = if story.forwarded { "The call was forwarded" } else { "Nothing was forwarded" };
+    // a handshake that fails tells nothing, whatever its reason is answered with later
+    let is_handshake = story.decision.protocol == Protocol::Tls;
     let told = match story.told.as_str() {
+        _ if is_handshake => String::new(),
         "" => String::new(),
         told => format!("; the caller was told `{told}`"),
     };

@@ -7,6 +7,8 @@ mod calls;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod identities;
+#[cfg(test)]
 mod operation;
 #[cfg(test)]
 mod publishing;
@@ -24,3 +26,5 @@ mod start;
 mod transcripts;
 #[cfg(test)]
 mod trust;
+#[cfg(test)]
+mod verify;

@@ -8,6 +8,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use types::Mode;
+use types::facts::Protocol;
 
 use crate::Console;
 use crate::answer::Ask;
@@ -116,7 +117,8 @@ fn page(ask: &Ask<'_>, frame: Frame, id: &str) -> Result<DecisionPage, Failure> 
         nearest: story.nearest.iter().map(near).collect(),
         to_change: story.to_change.clone(),
         forwarded: if story.forwarded { "The call was forwarded." } else { "Nothing was forwarded." },
-        told: story.told.clone(),
+        // a handshake that fails tells nothing, whatever its reason is answered with later
+        told: if story.decision.protocol == Protocol::Tls { String::new() } else { story.told.clone() },
         unknown: story.unknown.clone(),
         raw,
         subject,

@@ -5,6 +5,7 @@ pub(crate) mod decision;
 pub(crate) mod decisions;
 pub(crate) mod fleet;
 pub(crate) mod health;
+pub(crate) mod identity;
 pub(crate) mod login;
 pub(crate) mod map;
 pub(crate) mod overview;

@@ -54,10 +54,11 @@ async fn without_a_session_nothing_is_shown_and_nothing_is_done() {
     let token = site.get("/", &ended).await.field("token");
     let all = || {
         let double = &site.double;
-        (double.revocations().unwrap(), double.publications(9).unwrap(), double.proposals().unwrap())
+        let acts = (double.proposals().unwrap(), double.rotations().unwrap());
+        (double.revocations().unwrap(), double.publications(9).unwrap(), acts)
     };
     let before = all();
-    let waits = before.2.first().unwrap().clone();
+    let waits = before.2.0.first().unwrap().clone();
     let revision = before.1.last().unwrap().revision.clone();
     assert_eq!(site.post("/logout", &ended, &[("token", &token)]).await.status, 401);
     let made_up = ended.replace("secret", "secrets");
@@ -73,6 +74,9 @@ async fn without_a_session_nothing_is_shown_and_nothing_is_done() {
                 ("seconds", "60"),
                 ("revision", if path == "/approve" { &waits.revision } else { &revision }),
                 ("number", &waits.number.to_string()),
+                ("domain", "platform"),
+                ("keys", "jwt"),
+                ("act", "start"),
             ];
             let answer = match place.method {
                 "GET" => site.get(&path, cookie).await,
@@ -93,7 +97,7 @@ async fn without_a_session_nothing_is_shown_and_nothing_is_done() {
             }
         }
     }
-    assert!(closed >= 51 && acts >= 18, "{closed} {acts}");
+    assert!(closed >= 60 && acts >= 21, "{closed} {acts}");
     assert_eq!(before, all());
 }
 

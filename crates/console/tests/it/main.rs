@@ -9,6 +9,8 @@ mod double;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod pages;

@@ -23,6 +23,9 @@ async fn addresses(site: &Site) -> Vec<String> {
         "/revisions",
         "/fleet",
         "/fleet/proxy/edge-3",
+        "/identity",
+        "/identity/now",
+        "/identity?domain=finance&keys=jwt",
         "/trust",
         "/access",
         "/access?caller=platform%2Fci",
@@ -89,6 +92,8 @@ async fn questions_come_back_as_text() {
         "/decisions/",
         "/fleet/proxy/",
         "/fleet/agent/",
+        "/identity?domain=",
+        "/identity?keys=",
     ] {
         let page = site.get(&format!("{path}{hostile}"), &cookie).await;
         assert!([200, 404].contains(&page.status), "{path}: {}", page.status);
@@ -116,6 +121,7 @@ async fn empty_pages_say_what_to_do_next() {
         ("/revisions", "countersign publish DIR"),
         ("/fleet", "Nobody has joined."),
         ("/fleet", "countersign join-token --proxy NAME"),
+        ("/identity", "Nobody holds an identity"),
         ("/trust", "Nobody&#39;s trust is taken away."),
         ("/access", "Name a route to learn who can call it"),
         ("/health", "countersign doctor"),

@@ -17,6 +17,7 @@ use types::{Timestamp, limits};
 mod content;
 mod counts;
 mod error;
+mod federated;
 mod floors;
 mod logins;
 mod peers;
@@ -27,6 +28,7 @@ mod signals;
 
 pub use counts::{CountKey, Fold, LanePosition};
 pub use error::StoreError;
+pub use federated::KeptBundle;
 pub use floors::{Adopted, Floor, Numbered};
 pub use logins::SecretHash;
 pub use peers::{Join, Joined, Last, NewToken, Place};

@@ -13,7 +13,7 @@ pub(super) const APPLICATION: i32 = 0x4353_474e;
 
 /// What makes a store of version N from one of version N − 1; the first makes it from nothing. A migration that was
 /// released is never changed.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql")];
 
 /// Brings a store to the latest version, each step in one transaction. Before anything is changed the whole store is
 /// copied beside itself.

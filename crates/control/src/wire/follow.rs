@@ -7,24 +7,25 @@ use api::admin::Role;
 use api::protocol;
 use api::wire::report::Report as Said;
 use api::wire::update::Update as Content;
-use api::wire::{Ack, Ask, Goodbye, Have, Hello, Kind, Report, Update, Want, Welcome};
+use api::wire::{Goodbye, Have, Hello, Report, Update, Welcome};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use types::{Label, limits};
 
-use super::sending::{Next, Outbox, Wanted, update};
+use super::frames::Allowance;
+use super::sending::{Next, Outbox, update};
 use super::state::Snapshot;
 use super::who::Caller;
-use crate::peers::{Ending, Held, Name, Refused};
+use crate::peers::{Ending, Held, Name};
 use crate::service::Control;
 
 /// Between heartbeats.
 const BEAT: Duration = Duration::from_secs(1); // tidy: the protocol says so
 /// Silence after which a connection is given up.
-const SILENCE: Duration = Duration::from_millis(limits::WIRE_SILENCE_TIME.default);
+pub(super) const SILENCE: Duration = Duration::from_millis(limits::WIRE_SILENCE_TIME.default);
 /// Words of a peer are shown to this length.
-const WORDS: usize = 300; // tidy: of a text that is only shown
+const WORDS: usize = 600; // tidy: of a text that is only shown
 
 /// Where updates go: few at a time, so that whoever is slow gets the newest state and not a backlog.
 pub(crate) type Sender = mpsc::Sender<Result<Update, Status>>;
@@ -35,23 +36,28 @@ pub(crate) struct Session {
     pub caller: Caller,
     pub sender: Sender,
     pub finishing: watch::Receiver<bool>,
+    /// How long its reports may be.
+    pub allowance: Allowance,
 }
 
 /// One that has said hello.
-struct Line {
-    control: Arc<Control>,
-    caller: Caller,
-    name: Name,
-    id: u64,
-    out: Outbox,
+pub(super) struct Line {
+    pub(super) control: Arc<Control>,
+    pub(super) caller: Caller,
+    pub(super) name: Name,
+    pub(super) id: u64,
+    pub(super) out: Outbox,
     /// What the peer was asked for last, so that it is not asked in a loop.
-    asked: Option<Have>,
+    pub(super) asked: Option<Have>,
+    /// It was asked and has not answered: its offer is taken, and may be large.
+    pub(super) is_awaited: bool,
+    pub(super) allowance: Allowance,
 }
 
 impl Session {
     /// Until it ends.
     pub async fn run(self, mut reports: Streaming<Report>) {
-        let Self { control, caller, sender, finishing } = self;
+        let Self { control, caller, sender, finishing, allowance } = self;
         let hello = match timeout(SILENCE, reports.message()).await {
             Ok(Ok(Some(Report { report: Some(Said::Hello(hello)) }))) => hello,
             Ok(Err(status)) => {
@@ -74,8 +80,11 @@ impl Session {
         control.hub.peers.greet(&name, id, &hello.version, now);
         let have = hello.have.clone().unwrap_or_default();
         control.hub.peers.acknowledge(&name, id, &have, now, None);
+        control.hub.heard.bundles(&control.hub.peers, &name, have.bundles);
         let out = Outbox::new(caller.place.role, caller.served(), caller.groups(), have);
-        let mut line = Line { control: Arc::clone(&control), caller, name, id, out, asked: None };
+        let (asked, is_awaited) = (None, false);
+        let control_of = Arc::clone(&control);
+        let mut line = Line { control: control_of, caller, name, id, out, asked, is_awaited, allowance };
         let why = if sender.send(Ok(line.welcome(version))).await.is_ok() {
             line.run(&mut reports, &sender, held, finishing).await
         } else {
@@ -136,6 +145,7 @@ impl Line {
                         silent_at = tokio::time::Instant::now() + SILENCE;
                         if let Err(ending) = self.take(report).await { break ending }
                     }
+                    Err(status) if status.code() == Code::OutOfRange => break self.too_large(&status),
                     Ok(None) | Err(_) => return String::new(),
                 },
                 permit = sender.reserve(), if waiting => match permit {
@@ -185,94 +195,6 @@ impl Line {
             }
         }
     }
-
-    async fn take(&mut self, report: Report) -> Result<(), Ending> {
-        let now = self.control.parts.clock.now();
-        match report.report {
-            Some(Said::Pulse(pulse)) => {
-                self.control.hub.peers.pulse(&self.name, self.id, pulse.clock, pulse.load, now);
-            }
-            Some(Said::Ack(ack)) => self.acknowledged(ack).await,
-            Some(Said::Want(want)) => self.wanted(&want)?,
-            Some(Said::Offer(offer)) if self.asked.is_some() => {
-                let (control, from) = (Arc::clone(&self.control), self.caller.title());
-                blocking(move || control.consider(&from, &offer)).await;
-                self.out.go_on();
-                self.compare().await;
-            }
-            // nobody asked for it
-            Some(Said::Offer(_)) => {}
-            Some(Said::Hello(_)) | None => {
-                return Err(Ending { why: "this report makes no sense here".to_owned(), retry: false });
-            }
-        }
-        Ok(())
-    }
-
-    async fn acknowledged(&mut self, ack: Ack) {
-        let (peers, now) = (&self.control.hub.peers, self.control.parts.clock.now());
-        let have = ack.have.clone().unwrap_or_default();
-        let what = what(&ack);
-        if ack.refused.is_empty() {
-            let is_latest = ack.kind() == Kind::Signals && have.epoch == self.control.hub.snapshot().truth.epoch;
-            let took = is_latest.then(|| self.control.hub.epoch_age(now));
-            peers.acknowledge(&self.name, self.id, &have, now, took);
-            if peers
-                .get(&self.name)
-                .and_then(|seen| seen.refused)
-                .is_some_and(|refused| kind_of(&refused.what) == kind_of(&what))
-            {
-                peers.refuse(&self.name, self.id, None);
-            }
-        } else {
-            let (word, why) = (shown(&ack.refused), shown(&ack.why));
-            tracing::warn!(peer = self.caller.title(), what, word, why, "a peer refused an update");
-            peers.acknowledge(&self.name, self.id, &have, now, None);
-            peers.refuse(&self.name, self.id, Some(Refused { what, word, why }));
-        }
-        self.out.answered(ack.kind(), have);
-        self.compare().await;
-    }
-
-    /// Asks for what the peer holds of a history that the store does not know, once for each state of it.
-    async fn compare(&mut self) {
-        let have = self.out.has().clone();
-        if self.asked.as_ref() == Some(&have) || have == Have::default() {
-            return;
-        }
-        let ahead = if self.control.is_level(&have) {
-            None
-        } else {
-            let (control, held) = (Arc::clone(&self.control), have.clone());
-            tokio::task::spawn_blocking(move || control.is_ahead(&held)).await.ok().flatten()
-        };
-        let Some((ask, words)) = ahead else {
-            return self.control.hub.peers.is_ahead(&self.name, self.id, "");
-        };
-        tracing::warn!(peer = self.caller.title(), what = words, "a peer is ahead of this store");
-        self.control.hub.peers.is_ahead(&self.name, self.id, &words);
-        self.asked = Some(have);
-        let ask = Ask { signals: ask.signals && self.caller.place.role == Role::Proxy, ..ask };
-        self.out.ask(ask, Instant::now() + SILENCE);
-    }
-
-    /// Files that the peer lacks.
-    fn wanted(&mut self, want: &Want) -> Result<(), Ending> {
-        if want.sha256.len() > limits::WIRE_WANTS.default_usize() {
-            return Err(Ending { why: "it asks for more files than a revision has".to_owned(), retry: false });
-        }
-        let digests: Vec<[u8; 32]> =
-            want.sha256.iter().filter_map(|sha256| <[u8; 32]>::try_from(sha256.as_slice()).ok()).collect();
-        let judged = digests.into_iter().map(|sha256| (self.out.judge(&sha256), sha256));
-        let (given, others): (Vec<_>, Vec<_>) = judged.partition(|(judged, _)| *judged == Wanted::Given);
-        let withheld = others.iter().filter(|(judged, _)| *judged == Wanted::Withheld).count();
-        if withheld > 0 {
-            let why = format!("it asked for {withheld} files of domains that it does not serve");
-            self.control.refuse("want", &self.caller.title(), &why);
-        }
-        self.out.want(given.into_iter().map(|(_, sha256)| sha256).collect());
-        Ok(())
-    }
 }
 
 impl Control {
@@ -288,7 +210,7 @@ impl Control {
 }
 
 /// Off the threads that carry connections.
-async fn blocking(work: impl FnOnce() + Send + 'static) {
+pub(super) async fn blocking(work: impl FnOnce() + Send + 'static) {
     if let Err(error) = tokio::task::spawn_blocking(work).await {
         tracing::error!(%error, "work for a peer did not come to its end");
     }
@@ -328,21 +250,6 @@ fn versions_apart(hello: &Hello) -> String {
     )
 }
 
-/// `publication 7`, as `Target` writes it.
-fn what(ack: &Ack) -> String {
-    let kind = match ack.kind() {
-        Kind::Publication => "publication",
-        Kind::Signals => "epoch",
-        Kind::Bundles => "bundles",
-        Kind::Unspecified => "registrations",
-    };
-    format!("{kind} {}", ack.number)
-}
-
-fn kind_of(what: &str) -> &str {
-    what.split(' ').next().unwrap_or_default()
-}
-
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().filter(|char| !char.is_control()).take(WORDS).collect()
 }

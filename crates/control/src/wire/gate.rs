@@ -12,10 +12,11 @@ use tonic::codegen::{Service as Call, http};
 use tonic::server::NamedService;
 use types::limits;
 
+use super::frames::{Allowance, Bounded};
 use super::service::Service;
 
 /// The service twice over: once for calls, whose question is read before anybody looked at who asks, and once for streams,
-/// of which nothing is read before that.
+/// of which nothing is read before that, and no long report where none is expected.
 #[derive(Clone)]
 pub(super) struct Gate {
     calls: WireServer<Service>,
@@ -48,6 +49,12 @@ impl Call<http::Request<Body>> for Gate {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path().ends_with("/Follow") { self.streams.call(request) } else { self.calls.call(request) }
+        if !request.uri().path().ends_with("/Follow") {
+            return self.calls.call(request);
+        }
+        let allowance = Allowance::default();
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(allowance.clone());
+        self.streams.call(http::Request::from_parts(parts, Body::new(Bounded::new(body, allowance))))
     }
 }

@@ -4,19 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::wire::{content, fact};
+use ::wire::content::{self, Succession};
+use ::wire::fact;
+use api::issuance::Entitled;
 use api::protocol;
 use api::wire::{Bundles, Kind, Signed};
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::watch;
 use types::{RevisionId, Timestamp, TrustDomain};
 
+use super::heard::Heard;
 use super::nonces::Nonces;
 use super::refusals::Refusals;
 use super::shelf::Shelf;
 use super::state::{Placed, Publication, Registered, Revocations, Snapshot};
 use crate::acts::with_causes;
 use crate::peers::Peers;
+use crate::roles;
 use crate::service::Control;
 use crate::store::Floor;
 
@@ -26,6 +30,7 @@ pub(crate) struct Hub {
     pub nonces: Nonces,
     pub refusals: Refusals,
     pub shelf: Shelf,
+    pub heard: Heard,
     snapshot: watch::Sender<Arc<Snapshot>>,
     /// Held while a new state is made: one after the other.
     making: Mutex<Made>,
@@ -51,6 +56,7 @@ impl Hub {
             nonces: Nonces::default(),
             refusals: Refusals::default(),
             shelf: Shelf::default(),
+            heard: Heard::default(),
             snapshot: watch::Sender::new(Arc::default()),
             making: Mutex::default(),
             epoch_since: AtomicU64::new(0),
@@ -146,20 +152,31 @@ impl Control {
     }
 
     fn tell_bundles(&self, next: &mut Snapshot) -> Result<(), String> {
-        let bundles = self.parts.issuance.bundles();
-        let items = content::bundle_items(&bundles);
+        let items = self.bundles_now();
         let digest = content::digest(items.iter().map(Vec::as_slice));
         let numbered = self.parts.store.floor(Floor::Bundles).map_err(|error| with_causes(&error))?;
         let kept = numbered.is_some_and(|kept| (kept.number, kept.digest) == next.bundles_are);
         if kept && next.bundles_are.1 == digest && next.bundles.is_some() {
             return Ok(());
         }
-        let number = self.parts.store.number_of(Floor::Bundles, digest, bundles.generation);
+        let generation = self.parts.issuance.bundles().generation;
+        let number = self.parts.store.number_of(Floor::Bundles, digest, generation);
         let number = number.map_err(|error| with_causes(&error))?;
         let signed = self.sign(Kind::Bundles, number, &digest, self.parts.clock.now())?;
         next.bundles = Some(Arc::new(Bundles { signed: Some(signed), items }));
         next.bundles_are = (number, digest);
         Ok(())
+    }
+
+    /// What peers are to be told of roots and JWT keys, as items of a list.
+    pub(crate) fn bundles_now(&self) -> Vec<Vec<u8>> {
+        let bundles = self.parts.issuance.bundles();
+        // asked for after the roots: a root is vouched for before it is published
+        let mut successions: BTreeMap<TrustDomain, Vec<Succession>> = BTreeMap::new();
+        for roles::Succession { trust_domain, by, root_der, signature } in self.parts.roles.successions() {
+            successions.entry(trust_domain).or_default().push(Succession { by, root_der, signature });
+        }
+        content::bundle_items(&bundles, &successions)
     }
 
     fn tell_registrations(&self, next: &mut Snapshot, made: &mut Made) -> Result<(), String> {
@@ -175,12 +192,12 @@ impl Control {
             .filter(|workload| !workload.rules.is_empty() && state.revoked_id(&workload.spiffe_id, now).is_none());
         let workloads: Vec<Placed> = trusted
             .map(|workload| Placed {
-                id: workload.spiffe_id.clone(),
+                workload: Entitled { id: workload.spiffe_id.clone(), key: workload.key },
                 rules: workload.rules.clone(),
                 runs_on: workload.runs_on.clone(),
             })
             .collect();
-        let ids = workloads.iter().map(|placed| placed.id.as_str().as_bytes());
+        let ids = workloads.iter().map(|placed| placed.workload.id.as_str().as_bytes());
         let digest = content::digest(ids.chain([revision.id().digest().as_slice()]));
         let generation = self.parts.store.number_of(Floor::Registrations, digest, 1);
         let generation = generation.map_err(|error| with_causes(&error))?;

@@ -225,6 +225,7 @@ pub(crate) fn status_of(error: &IssueError) -> Status {
     match error {
         IssueError::NotEntitled(why) => Status::permission_denied(why.clone()),
         IssueError::Unavailable(why) => Status::unavailable(why.clone()),
+        IssueError::Limited(why) => Status::resource_exhausted(why.clone()),
         IssueError::BadRequest(why) => Status::invalid_argument(why.clone()),
     }
 }

@@ -1,15 +1,19 @@
 //! Control's end of the wire: one service for all peers, far away or in this process.
 //!
-//! `hub` makes what peers are told, once for all; `follow` is one connection and `sending` what it sends next;
-//! `who` says who may ask; `join` makes peers; `adopt` takes over what peers know that a restored store lost.
+//! `hub` makes what peers are told, once for all; `follow` is one connection, `reports` what comes over it (`frames` bounds
+//! its length) and `sending` what it sends next; `heard` is what peers said of themselves; `who` says who may ask; `join`
+//! makes peers; `adopt` takes over what peers know that a restored store lost.
 
 mod adopt;
 mod follow;
+mod frames;
 mod gate;
+pub(crate) mod heard;
 pub(crate) mod hub;
 mod join;
 mod nonces;
 mod refusals;
+mod reports;
 mod sending;
 mod service;
 mod shelf;
@@ -26,6 +30,8 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_stream::Stream;
 use tonic::transport::server::Connected;
+
+pub(crate) use self::heard::{Behind, NodeHoldings};
 
 use self::gate::Gate;
 use self::service::Service;

@@ -3,12 +3,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use ::wire::content;
 use ::wire::server::PeerInfo;
 use api::admin::Role;
+use api::issuance::{JwtSvid, Predecessor, WorkloadOrder};
 use api::wire::wire_server::Wire;
 use api::wire::{
-    ChallengeRequest, ChallengeResponse, JoinRequest, JoinResponse, MintGatewayRequest, MintResponse,
-    MintWorkloadRequest, Received, RejoinRequest, RenewRequest, Report, Shipped, Update,
+    ChallengeRequest, ChallengeResponse, JoinRequest, JoinResponse, MintGatewayRequest, MintJwtRequest,
+    MintJwtResponse, MintResponse, MintWorkloadRequest, Received, RejoinRequest, RenewRequest, Report, Shipped, Update,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -17,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use types::{Label, Selectors, SpiffeId, limits};
 
 use super::follow::Session;
+use super::frames::Allowance;
 use super::join::{minted, status_of};
 use crate::service::Control;
 
@@ -73,7 +76,8 @@ impl Wire for Service {
         let caller = self.control.caller(request.extensions(), "connect")?;
         let (sender, updates) = mpsc::channel(AHEAD);
         let (control, finishing) = (Arc::clone(&self.control), self.finishing.clone());
-        let session = Session { control, caller, sender, finishing };
+        let allowance = request.extensions().get::<Allowance>().cloned().unwrap_or_default();
+        let session = Session { control, caller, sender, finishing, allowance };
         tokio::spawn(session.run(request.into_inner()));
         Ok(Response::new(ReceiverStream::new(updates)))
     }
@@ -82,12 +86,32 @@ impl Wire for Service {
         self.answer(move |control| {
             let caller = control.caller(request.extensions(), "mint")?;
             caller.must_be(Role::Agent)?;
-            let MintWorkloadRequest { selectors, spiffe_id, csr } = request.get_ref();
-            let selectors = selectors_of(selectors.as_ref().ok_or_else(|| bad("it names no process"))?)?;
-            let id = SpiffeId::parse(spiffe_id).map_err(|error| bad(&error.to_string()))?;
-            within(csr.len(), &limits::CSR_BYTES)?;
-            let svid = control.parts.roles.mint_workload_at(&caller.stands(), &selectors, &id, csr);
+            let MintWorkloadRequest { selectors, spiffe_id, csr, predecessor } = request.get_ref();
+            let selectors = selectors_of(selectors.as_ref())?;
+            within(csr.len(), &limits::CSR_BYTES, "the certificate request")?;
+            let predecessor = predecessor.as_ref().map(predecessor_of).transpose()?;
+            let order = WorkloadOrder { id: id_of(spiffe_id)?, csr_der: csr.clone(), predecessor };
+            let svid = control.parts.roles.mint_workload_at(&caller.stands(), &selectors, &order);
             svid.map(minted).map_err(|error| status_of(&error))
+        })
+        .await
+    }
+
+    async fn mint_jwt(&self, request: Request<MintJwtRequest>) -> Result<Response<MintJwtResponse>, Status> {
+        self.answer(move |control| {
+            let caller = control.caller(request.extensions(), "mint")?;
+            caller.must_be(Role::Agent)?;
+            let MintJwtRequest { selectors, spiffe_id, audience } = request.get_ref();
+            let selectors = selectors_of(selectors.as_ref())?;
+            let id = id_of(spiffe_id)?;
+            let svid = control.parts.roles.mint_jwt_at(&caller.stands(), &selectors, &id, audience);
+            let JwtSvid { spiffe_id, token, issued_at, not_after } = svid.map_err(|error| status_of(&error))?;
+            Ok(MintJwtResponse {
+                spiffe_id: spiffe_id.to_string(),
+                token: token.to_string(),
+                issued_at: issued_at.micros(),
+                not_after: not_after.micros(),
+            })
         })
         .await
     }
@@ -98,7 +122,7 @@ impl Wire for Service {
             let proxy = caller.must_be(Role::Proxy)?;
             let MintGatewayRequest { domain, csr } = request.get_ref();
             let domain = Label::parse(domain).map_err(|error| bad(&error.to_string()))?;
-            within(csr.len(), &limits::CSR_BYTES)?;
+            within(csr.len(), &limits::CSR_BYTES, "the certificate request")?;
             if caller.served().is_some_and(|served| !served.contains(&domain)) {
                 let why = format!("it may not serve the domain `{domain}`");
                 control.refuse("mint", &caller.title(), &why);
@@ -127,8 +151,8 @@ fn bad(why: &str) -> Status {
     Status::invalid_argument(why)
 }
 
-fn within(bytes: usize, limit: &limits::Limit) -> Result<(), Status> {
-    if bytes <= limit.default_usize() { Ok(()) } else { Err(bad("the certificate request is too large")) }
+fn within(bytes: usize, limit: &limits::Limit, what: &str) -> Result<(), Status> {
+    if bytes <= limit.default_usize() { Ok(()) } else { Err(bad(&format!("{what} is too large"))) }
 }
 
 /// Where a request comes from, for the record.
@@ -137,16 +161,18 @@ fn from<T>(request: &Request<T>) -> String {
     address.map_or_else(|| "from this process".to_owned(), |address| format!("from {}", address.ip()))
 }
 
-fn selectors_of(selectors: &api::wire::Selectors) -> Result<Selectors, Status> {
-    let api::wire::Selectors { pid, uid, gid, path, path_in_data, sha256 } = selectors;
-    let most = limits::PATH_BYTES.default_usize();
-    if path.len() > most || path_in_data.len() > most {
-        return Err(bad("the path of the process is too long"));
-    }
-    let text = |text: &String| (!text.is_empty()).then(|| text.clone());
-    let sha256 = match sha256.as_slice() {
-        [] => None,
-        digest => Some(<[u8; 32]>::try_from(digest).map_err(|_| bad("a digest has 32 bytes"))?),
-    };
-    Ok(Selectors { pid: *pid, uid: *uid, gid: *gid, path: text(path), path_in_data: text(path_in_data), sha256 })
+fn selectors_of(selectors: Option<&api::wire::Selectors>) -> Result<Selectors, Status> {
+    let selectors = selectors.ok_or_else(|| bad("it names no process"))?;
+    content::read_selectors(selectors).map_err(|error| bad(&error.to_string()))
+}
+
+fn id_of(text: &str) -> Result<SpiffeId, Status> {
+    SpiffeId::parse(text).map_err(|error| bad(&error.to_string()))
+}
+
+fn predecessor_of(predecessor: &api::wire::Predecessor) -> Result<Predecessor, Status> {
+    let api::wire::Predecessor { certificate, signature } = predecessor;
+    within(certificate.len(), &limits::CERTIFICATE_BYTES, "the certificate that is to be replaced")?;
+    within(signature.len(), &limits::CERTIFICATE_BYTES, "the proof of its key")?;
+    Ok(Predecessor { certificate_der: certificate.clone(), signature: signature.clone() })
 }

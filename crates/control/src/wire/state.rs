@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use api::issuance::Entitled;
 use api::wire::{self as proto, Bundles, Entry, Manifest, Signals, Signed};
 use trustdir::part;
-use types::{Label, RevisionId, SpiffeId, AttestRule, KeyKind};
+use types::{AttestRule, Label, RevisionId};
 
 /// Changes of signals that are remembered, so that a peer that was away for a moment gets those only.
 const STEPS: usize = 1_024; // tidy: of our own acts
@@ -70,10 +71,8 @@ pub(crate) struct Registered {
 
 /// One of them, with where it runs.
 pub(crate) struct Placed {
-    pub id: SpiffeId,
+    pub workload: Entitled,
     pub rules: Vec<AttestRule>,
-    /// The kind of key to make.
-    pub key: KeyKind,
     /// `None`: only on the node that shares control's process.
     pub runs_on: Option<BTreeSet<Label>>,
 }
@@ -207,11 +206,11 @@ impl Revocations {
 impl Registered {
     /// Those that run at a place.
     pub fn at(&self, groups: Option<&BTreeSet<Label>>) -> proto::Registrations {
-        let here = self.workloads.iter().filter(|workload| match groups {
+        let here = self.workloads.iter().filter(|placed| match groups {
             None => true,
-            Some(groups) => workload.runs_on.as_ref().is_some_and(|runs_on| !runs_on.is_disjoint(groups)),
+            Some(groups) => placed.runs_on.as_ref().is_some_and(|runs_on| !runs_on.is_disjoint(groups)),
         });
-        let workloads = here.map(|workload| ::wire::content::registration(&workload.id, &workload.rules));
+        let workloads = here.map(|placed| ::wire::content::registration(&placed.workload, &placed.rules));
         proto::Registrations { generation: self.generation, workloads: workloads.collect() }
     }
 }

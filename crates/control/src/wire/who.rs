@@ -42,8 +42,10 @@ impl Caller {
         self.peer.as_ref().map(|_| self.place.group.iter().cloned().collect())
     }
 
+    /// Where it stands, for the issuer.
     pub fn stands(&self) -> roles::Place {
-        self.groups().map_or(roles::Place::Everywhere, roles::Place::Groups)
+        let name = self.place.name.clone();
+        self.groups().map_or(roles::Place::Everywhere, |groups| roles::Place::Node { name, groups })
     }
 }
 

@@ -1,54 +1,14 @@
-//! Chains made to break one rule each.
+//! What is read from a good chain, and bounds on any chain.
 
-use countersign_identity::{Bundle, BundleSet, SvidRefusal, VIA_OID, VerifiedPeer, verify, via_value};
-use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, PublicKeyData as _};
+use countersign_identity::{
+    BundleSet, NODE_OID, PREDECESSORS_OID, Predecessor, VIA_OID, node_value, predecessors_value, verify, via_value,
+};
+use rcgen::PublicKeyData as _;
 use rustls_pki_types::CertificateDer;
-use testkit::{Authority, Leaf, LeafPlan, ManualClock};
-use types::{Clock as _, Host, Reason, Timestamp, TrustDomain};
+use testkit::{Authority, LeafPlan};
+use types::{Host, Reason};
 
-const ID: &str = "spiffe://finance.acme.internal/payments";
-
-struct World {
-    now: Timestamp,
-    root: Authority,
-    bundles: BundleSet,
-}
-
-fn bundle(domain: &str, roots: &[&Authority]) -> Bundle {
-    let roots = roots.iter().map(|root| root.der().to_vec()).collect();
-    Bundle::from_der(TrustDomain::parse(domain).unwrap(), roots).unwrap()
-}
-
-impl World {
-    fn new() -> Self {
-        let now = ManualClock::default().now();
-        let root = Authority::of("finance.acme.internal", now);
-        let bundles = [bundle("finance.acme.internal", &[&root])].into_iter().collect();
-        Self { now, root, bundles }
-    }
-
-    fn plan(&self) -> LeafPlan {
-        LeafPlan::svid(ID, self.now)
-    }
-
-    fn verify(&self, leaf: &Leaf) -> Result<VerifiedPeer, SvidRefusal> {
-        self.verify_at(leaf, self.now)
-    }
-
-    fn verify_at(&self, leaf: &Leaf, now: Timestamp) -> Result<VerifiedPeer, SvidRefusal> {
-        verify(&der(leaf), &self.bundles, now)
-    }
-
-    /// The rule that a leaf under the root breaks.
-    fn broken(&self, plan: LeafPlan) -> (&'static str, Reason) {
-        let refusal = self.verify(&self.root.issue(&plan)).unwrap_err();
-        (refusal.rule, refusal.reason)
-    }
-}
-
-fn der(leaf: &Leaf) -> Vec<CertificateDer<'_>> {
-    leaf.chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect()
-}
+use crate::support::{DOMAIN, ID, World, bundle, der};
 
 #[test]
 fn a_good_svid_is_read_exactly() {
@@ -73,130 +33,12 @@ fn a_good_svid_is_read_exactly() {
 }
 
 #[test]
-fn another_domains_authority_vouches_for_nobody_here() {
-    let mut world = World::new();
-    let hr = Authority::of("hr.acme.internal", world.now);
-    world.bundles =
-        [bundle("finance.acme.internal", &[&world.root]), bundle("hr.acme.internal", &[&hr])].into_iter().collect();
-    let refusal = world.verify(&hr.issue(&world.plan())).unwrap_err();
-    assert_eq!((refusal.rule, refusal.reason), ("XS-6", Reason::IdentityUntrusted));
-    assert_eq!(refusal.claimed.unwrap().as_str(), ID);
-    let unknown = world.root.issue(&LeafPlan::svid("spiffe://elsewhere/x", world.now));
-    assert_eq!(world.verify(&unknown).unwrap_err().reason, Reason::IdentityNoBundle);
-}
-
-#[test]
-fn validity_counts_both_ends() {
-    let world = World::new();
-    let plan = world.plan();
-    let leaf = world.root.issue(&plan);
-    let last_instant = Timestamp::from_micros(plan.not_after.micros() + 999_999);
-    assert!(world.verify_at(&leaf, plan.not_before).is_ok());
-    assert!(world.verify_at(&leaf, last_instant).is_ok());
-    let early = world.verify_at(&leaf, Timestamp::from_micros(plan.not_before.micros() - 1)).unwrap_err();
-    let late = world.verify_at(&leaf, plan.not_after.plus_seconds(1)).unwrap_err();
-    assert_eq!((early.reason, late.reason), (Reason::IdentityExpired, Reason::IdentityExpired));
-}
-
-#[test]
-fn a_leaf_has_the_shape_of_a_workload() {
-    let world = World::new();
-    let plan = world.plan();
-    let shape = Reason::IdentityLeafShape;
-    let usage = |key_usages: Vec<KeyUsagePurpose>| world.broken(LeafPlan { key_usages, ..plan.clone() });
-    assert_eq!(usage(vec![]), ("XS-3", shape));
-    assert_eq!(usage(vec![KeyUsagePurpose::KeyEncipherment]), ("XS-2", shape));
-    assert_eq!(usage(vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign]), ("XS-2", shape));
-    assert_eq!(usage(vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign]), ("XS-2", shape));
-    let ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    assert_eq!(world.broken(LeafPlan { is_ca: ca, ..plan.clone() }), ("XS-2", shape));
-    let server_only = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    assert_eq!(world.broken(LeafPlan { purposes: server_only, ..plan.clone() }), ("XS-3", shape));
-    let domain_id = vec!["spiffe://finance.acme.internal".to_owned()];
-    assert_eq!(world.broken(LeafPlan { uris: domain_id, ..plan }), ("XS-2", shape));
-}
-
-#[test]
-fn names_are_one_spiffe_id_and_nothing_odd() {
-    let world = World::new();
-    let names = |uris: &[&str]| {
-        world.broken(LeafPlan { uris: uris.iter().map(|uri| (*uri).to_owned()).collect(), ..world.plan() })
-    };
-    let reason = Reason::IdentityUriSan;
-    assert_eq!(names(&[]), ("XS-1", reason));
-    assert_eq!(names(&[ID, ID]), ("XS-1", reason));
-    assert_eq!(names(&["https://finance.acme.internal/payments"]), ("ID-1", reason));
-    assert_eq!(names(&["spiffe://finance.acme.internal/a/../payments"]), ("ID-3", reason));
-    let nul = LeafPlan { dns: vec!["ledger.acme.internal\0.evil".into()], ..world.plan() };
-    assert_eq!(world.broken(nul), ("PV-7", reason));
-}
-
-#[test]
-fn unknown_critical_extensions_are_refused_and_others_ignored() {
-    let world = World::new();
-    let with = |critical| LeafPlan {
-        extensions: vec![(vec![1, 3, 6, 1, 4, 1, 99_999, 1], critical, vec![5, 0])],
-        ..world.plan()
-    };
-    assert_eq!(world.broken(with(true)), ("PV-1", Reason::IdentityUntrusted));
-    assert!(world.verify(&world.root.issue(&with(false))).is_ok());
-}
-
-/// A workload whose certificate limits names, DER of `permitted: dNSName acme.internal`.
-#[test]
-fn a_workload_constrains_nobody() {
-    let world = World::new();
-    let value = [&[0x30, 0x13, 0xa0, 0x11, 0x30, 0x0f, 0x82, 0x0d][..], b"acme.internal"].concat();
-    for critical in [true, false] {
-        let plan = LeafPlan { extensions: vec![(vec![2, 5, 29, 30], critical, value.clone())], ..world.plan() };
-        assert_eq!(world.broken(plan), ("PV-1", Reason::IdentityLeafShape));
-    }
-}
-
-#[test]
 fn the_operator_behind_an_impersonation_is_read() {
     let world = World::new();
     let with = |value| LeafPlan { extensions: vec![(VIA_OID.to_vec(), false, value)], ..world.plan() };
     let peer = world.verify(&world.root.issue(&with(via_value("local").unwrap()))).unwrap();
     assert_eq!(peer.via(), Some("local"));
     assert_eq!(world.broken(with(b"\x0c\x05local!".to_vec())), ("PV-1", Reason::IdentityMalformed));
-}
-
-#[test]
-fn intermediates_must_be_signers() {
-    let world = World::new();
-    let good = LeafPlan {
-        common_name: Some("intermediate".into()),
-        ..LeafPlan::authority("finance.acme.internal", world.now)
-    };
-    let under = |plan: &LeafPlan| {
-        world.verify(&world.root.intermediate(plan).issue(&world.plan())).map_err(|refusal| refusal.rule)
-    };
-    assert!(under(&good).is_ok());
-    assert_eq!(under(&LeafPlan { key_usages: vec![], ..good.clone() }).unwrap_err(), "XS-3");
-    assert_eq!(under(&LeafPlan { key_usages: vec![KeyUsagePurpose::CrlSign], ..good.clone() }).unwrap_err(), "XS-5");
-    assert_eq!(
-        under(&LeafPlan { uris: vec!["spiffe://finance.acme.internal/ca".into()], ..good.clone() }).unwrap_err(),
-        "XS-5"
-    );
-    assert_eq!(under(&LeafPlan { is_ca: IsCa::NoCa, ..good.clone() }).unwrap_err(), "PV-1");
-    assert_eq!(under(&LeafPlan { not_after: good.not_before.plus_seconds(1), ..good }).unwrap_err(), "PV-1");
-}
-
-#[test]
-fn a_root_answers_for_its_own_validity_and_path_length() {
-    let mut world = World::new();
-    let usual = LeafPlan::authority("finance.acme.internal", world.now);
-    let short = LeafPlan { is_ca: IsCa::Ca(BasicConstraints::Constrained(0)), ..usual.clone() };
-    world.root = Authority::root(&short);
-    world.bundles = [bundle("finance.acme.internal", &[&world.root])].into_iter().collect();
-    assert!(world.verify(&world.root.issue(&world.plan())).is_ok());
-    let below = world.root.intermediate(&LeafPlan { common_name: Some("intermediate".into()), ..usual.clone() });
-    assert_eq!(world.verify(&below.issue(&world.plan())).unwrap_err().rule, "PV-1");
-
-    world.root = Authority::root(&LeafPlan { not_after: Timestamp::from_seconds(world.now.seconds() - 1), ..usual });
-    world.bundles = [bundle("finance.acme.internal", &[&world.root])].into_iter().collect();
-    assert_eq!(world.verify(&world.root.issue(&world.plan())).unwrap_err().rule, "PV-1");
 }
 
 #[test]
@@ -214,9 +56,67 @@ fn a_chain_is_bounded() {
 #[test]
 fn a_hostile_chain_costs_a_bounded_number_of_signatures() {
     let world = World::new();
-    let roots: Vec<Authority> = (0..40).map(|_| Authority::of("finance.acme.internal", world.now)).collect();
-    let bundles: BundleSet = [bundle("finance.acme.internal", &roots.iter().collect::<Vec<_>>())].into_iter().collect();
+    let roots: Vec<Authority> = (0..40).map(|_| Authority::of(DOMAIN, world.now)).collect();
+    let bundles: BundleSet = [bundle(DOMAIN, &roots.iter().collect::<Vec<_>>())].into_iter().collect();
     let leaf = world.root.issue(&world.plan());
     let refusal = verify(&der(&leaf), &bundles, world.now).unwrap_err();
     assert!(refusal.detail.contains("too many signature checks"), "{refusal}");
+}
+
+fn predecessor() -> Predecessor {
+    let until = crate::support::now().plus_seconds(3600);
+    Predecessor { certificate_sha256: [1; 32], key_sha256: [2; 32], serial: "9c1e01".into(), until }
+}
+
+#[test]
+fn the_node_and_the_predecessors_are_read() {
+    let world = World::new();
+    let plan = LeafPlan {
+        extensions: vec![
+            (NODE_OID.to_vec(), false, node_value("vm-pay-1").unwrap()),
+            (PREDECESSORS_OID.to_vec(), false, predecessors_value(&[predecessor()]).unwrap()),
+        ],
+        ..world.plan()
+    };
+    let peer = world.verify(&world.root.issue(&plan)).unwrap();
+    assert_eq!(peer.node(), Some("vm-pay-1"));
+    assert_eq!(peer.predecessors(), [predecessor()]);
+    let plain = world.verify(&world.root.issue(&world.plan())).unwrap();
+    assert_eq!((plain.node(), plain.predecessors(), plain.via()), (None, &[][..], None));
+}
+
+#[test]
+fn broken_private_extensions_are_refused_and_critical_ones_too() {
+    let world = World::new();
+    let good = predecessors_value(&[predecessor()]).unwrap();
+    let with = |oid: &[u64], critical, value: &[u8]| LeafPlan {
+        extensions: vec![(oid.to_vec(), critical, value.to_vec())],
+        ..world.plan()
+    };
+    for (oid, value) in [(NODE_OID, &b"\x0c\x00"[..]), (PREDECESSORS_OID, &[0x30, 0]), (PREDECESSORS_OID, &good[1..])] {
+        assert_eq!(world.broken(with(oid, false, value)), ("PV-1", Reason::IdentityMalformed), "{value:02x?}");
+    }
+    for (oid, value) in [(NODE_OID, node_value("a").unwrap()), (PREDECESSORS_OID, good.clone())] {
+        assert_eq!(world.broken(with(oid, true, &value)), ("PV-1", Reason::IdentityUntrusted));
+    }
+}
+
+/// Another organisation's issuer may write whatever it likes into its certificates.
+#[test]
+fn private_extensions_of_federated_domains_do_not_count() {
+    let mut world = World::new();
+    let plan = LeafPlan {
+        extensions: vec![
+            (VIA_OID.to_vec(), false, via_value("ada").unwrap()),
+            (NODE_OID.to_vec(), false, node_value("vm-pay-1").unwrap()),
+            (PREDECESSORS_OID.to_vec(), false, predecessors_value(&[predecessor()]).unwrap()),
+        ],
+        ..world.plan()
+    };
+    let leaf = world.root.issue(&plan);
+    assert_eq!(world.verify(&leaf).unwrap().via(), Some("ada"));
+    world.bundles = [bundle(DOMAIN, &[&world.root]).federated()].into_iter().collect();
+    let peer = world.verify(&leaf).unwrap();
+    assert_eq!(peer.spiffe_id().as_str(), ID);
+    assert_eq!((peer.via(), peer.node(), peer.predecessors()), (None, None, &[][..]));
 }

@@ -8,7 +8,7 @@ use types::{Timestamp, TrustDomain};
 
 use crate::vectors::{own, settle};
 
-fn bundle_set(sets: &Value, name: &str) -> BundleSet {
+pub fn bundle_set(sets: &Value, name: &str) -> BundleSet {
     let of = |(domain, roots): (&String, &Value)| {
         let roots = roots.as_array().unwrap().iter().map(der).collect();
         Bundle::from_der(TrustDomain::parse(domain).unwrap(), roots).unwrap()

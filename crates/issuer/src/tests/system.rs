@@ -5,7 +5,7 @@ use identity::sign::{sha256, verify_signature};
 use super::*;
 
 fn groups(names: &[&str]) -> Place {
-    Place::Groups(names.iter().map(|name| label(name)).collect())
+    Place::Node { name: label("vm-pay-1"), groups: names.iter().map(|name| label(name)).collect() }
 }
 
 fn placed(on: Option<&[&str]>) -> Registrations {
@@ -20,7 +20,7 @@ fn placed(on: Option<&[&str]>) -> Registrations {
 fn a_workload_is_minted_only_where_it_is_placed() {
     let world = World::new();
     let issuer = world.issuer();
-    let ask = |place: &Place| issuer.mint_workload_at(place, &payments(), &id(PAYMENTS), &csr());
+    let ask = |place: &Place| issuer.mint_workload_at(place, &payments(), &order(PAYMENTS, csr()));
     issuer.set_registrations(placed(Some(&["pool-a", "pool-c"])));
     assert!(ask(&groups(&["pool-b", "pool-a"])).is_ok());
     assert!(ask(&Place::Everywhere).is_ok());
@@ -159,9 +159,9 @@ fn a_domain_that_calls_itself_system_gets_nothing_of_the_systems_authority() {
     posing.workloads.insert(workload("system/publisher"), entry);
     posing.domains.insert(label("system"), posing.domains[&label("finance")].clone());
     issuer.set_registrations(posing);
-    assert_eq!(now(issuer.entitled(&payments())).unwrap(), [id(PAYMENTS)]);
+    assert_eq!(entitled(&issuer, &payments()), [id(PAYMENTS)]);
     let publisher = id("spiffe://system.acme.internal/publisher");
-    assert!(now(issuer.mint_workload(&payments(), &publisher, &csr())).is_err());
+    assert!(now(issuer.mint_workload(&payments(), &order(publisher.as_str(), csr()))).is_err());
     assert!(issuer.mint_impersonation(&workload("system/publisher"), "local", &csr()).is_err());
     assert!(now(issuer.mint_gateway(&label("system"), &label("gw-1"), &csr())).is_err());
 }
@@ -178,7 +178,7 @@ fn nothing_is_issued_for_a_key_that_is_revoked() {
     let again = issuer.mint_system(&["proxy", "edge-1"], &[], &request, day).unwrap_err();
     assert!(again.to_string().contains("key of the request is revoked"), "{again}");
     assert!(issuer.mint_system(&["proxy", "edge-2"], &[], &request, day).is_err(), "not under another name either");
-    assert!(now(issuer.mint_workload(&payments(), &id(PAYMENTS), &request)).is_err());
+    assert!(now(issuer.mint_workload(&payments(), &order(PAYMENTS, request))).is_err());
     assert!(issuer.mint_system(&["proxy", "edge-1"], &[], &csr(), day).is_ok(), "another key is another matter");
 }
 
@@ -248,7 +248,7 @@ fn a_revocation_leaves_the_bundles_their_number() {
     assert!(changes.has_changed().unwrap(), "whoever holds what was minted looks again");
     issuer.set_registrations(Registrations::default());
     assert_eq!(issuer.bundles(), bundles);
-    issuer.hold(&[label("ops")]).unwrap();
+    issuer.hold(&kinds(&["ops"])).unwrap();
     assert!(issuer.bundles().generation > bundles.generation);
 }
 

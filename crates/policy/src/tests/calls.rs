@@ -10,7 +10,7 @@ use types::{CanonicalRequest, DecisionId, Mode, Reason, Recordable, RevisionId, 
 
 use super::fixture::*;
 use crate::call::{Accepted, Identified, Parsed, Refused, Situated};
-use crate::model::{Modes, Route, Service};
+use crate::model::{Model, Modes, Route, Service};
 use crate::{Basis, Permit, Policies, Sources, compile};
 
 const REVISION: RevisionId = RevisionId::from_digest([7; 32]);
@@ -132,6 +132,50 @@ fn only_registered_workloads_are_routed() {
         assert_eq!(got, want.map(str::to_owned), "{id}");
     }
     assert!(TrustDomain::parse("finance.acme.internal").is_ok());
+}
+
+#[test]
+fn a_federated_id_is_the_workload_of_the_domain_that_names_exactly_it() {
+    let mut model = model();
+    let web = "spiffe://cluster.local/ns/a/sa/web";
+    let parse = |id: &str| SpiffeId::parse(id).expect(id);
+    let of = |model: &Model, id: &str| model.workload_of(&parse(id)).map(|workload| workload.to_string());
+    assert_eq!(of(&model, web), Err(Reason::IdentityUnknownWorkload), "nobody names it");
+    model.federated = [(parse(web), workload("finance/payments"))].into_iter().collect();
+    assert_eq!(of(&model, web), Ok("finance/payments".to_owned()));
+    for near in ["spiffe://cluster.local/ns/a/sa/web2", "spiffe://cluster.local/ns/a/sa", "spiffe://cluster.local/_x"] {
+        assert_eq!(of(&model, near), Err(Reason::IdentityUnknownWorkload), "{near} (ID-6)");
+    }
+    let own = "spiffe://finance.acme.internal/payments";
+    assert_eq!(of(&model, own), Err(Reason::IdentityUnknownWorkload), "a stolen finance key does not make it");
+    assert_eq!(of(&model, "spiffe://finance.acme.internal/ledger"), Ok("finance/ledger".to_owned()));
+    model.federated = ["finance/payments", "hr/people"].map(|name| (parse(web), workload(name))).into_iter().collect();
+    assert_eq!(of(&model, web), Err(Reason::IdentityUnknownWorkload), "two name it");
+}
+
+#[test]
+fn a_federated_caller_is_judged_as_the_workload_that_it_is_here() {
+    let web = "spiffe://cluster.local/ns/a/sa/web";
+    let of = |name: &str| {
+        let mut model = model();
+        model.federated = [(SpiffeId::parse(web).expect(web), workload(name))].into_iter().collect();
+        compile(&Arc::new(model), &sources(FINANCE, HR)).0.expect("policies")
+    };
+    let policies = of("finance/payments");
+    let permit = policies.judge(situated(&policies, web, 20)).expect("the permit for finance/payments");
+    let recorded = decision(&permit);
+    assert_eq!(recorded.determining, ["finance/payments-posts-entries"]);
+    assert!(matches!(recorded.caller, Caller::Verified(peer) if peer.spiffe_id == web), "the record says who it was");
+    // of a domain that has no consent of finance
+    let policies = of("platform/ci");
+    let refused = policies.judge(situated(&policies, web, 20)).expect_err("no consent");
+    assert_eq!(refused.reason(), Reason::ConsentProvider);
+    // nobody's
+    let policies = policies_of(&sources(FINANCE, HR));
+    let service = policies.model().service(&"finance/ledger".parse().expect("an id")).expect("known").clone();
+    let route = service.routes.first().expect("a route").clone();
+    let refused = parsed(web, "POST", "/entries").routed(REVISION, policies.model(), service, route);
+    assert_eq!(refused.expect_err("unknown").reason(), Reason::IdentityUnknownWorkload);
 }
 
 #[test]

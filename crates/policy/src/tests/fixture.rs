@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use types::{Label, Method, RouteId, ServiceId, Template, Timestamp, TrustDomain, WorkloadId};
 
-use crate::model::{Domain, Effect, Model, Modes, Route, Sensitivity, Service, Unlisted, timezone};
+use crate::model::{Domain, Effect, Federated, Model, Modes, Route, Sensitivity, Service, Unlisted, timezone};
 use crate::{Policies, Principal, Problem, Question, SourceFile, Sources, Verdict, compile};
 
 /// Monday 2026-03-02, 10:00 in Berlin.
@@ -99,6 +99,7 @@ pub fn model() -> Model {
         risk_unknown: 50,
         timezone: timezone("Europe/Berlin").expect("bundled"),
         domains: domains.into(),
+        federated: Federated::default(),
         operators: BTreeMap::new(),
     }
 }

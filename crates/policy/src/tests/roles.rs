@@ -44,6 +44,7 @@ fn table(policies: &Policies) -> String {
         Act::JoinToken,
         Act::Retire,
         Act::Certify,
+        Act::Rotate,
     ];
     let of_workload = [Act::Revoke(Some(&payments)), Act::Restore(Some(&payments)), Act::Impersonate(&payments)];
     let acts = organisation.map(|act| (act, "organisation")).into_iter();

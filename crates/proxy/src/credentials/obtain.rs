@@ -9,24 +9,29 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use types::{Host, Label, Timestamp};
 use zeroize::Zeroizing;
 
-use super::{Basis, CredentialError, Held, Keeper};
+use super::{Basis, CredentialError, Held, Keeper, is_untrusted};
 
 impl Keeper {
     /// What was kept for a restart, while it is in the first half of its life, or while the issuer is away; a new one
     /// otherwise.
-    pub(super) async fn obtain(&self, domain: &Label, basis: Basis) -> Result<Held, CredentialError> {
+    pub(super) async fn obtain(
+        &self,
+        domain: &Label,
+        basis: Basis,
+        roots: Vec<Vec<u8>>,
+    ) -> Result<Held, CredentialError> {
         let kept = if self.held.contains_key(domain) { None } else { self.issuance.kept_gateway(domain) };
         let now = self.clock.now();
         if let Some(kept) = kept.as_ref().filter(|kept| self.is_young(kept, &basis, now)) {
-            return self.hold(kept, basis, true);
+            return self.hold(kept, basis, roots, true);
         }
         match self.mint(domain).await {
             Ok(minted) => {
                 self.issuance.keep_gateway(domain, &minted);
-                self.hold(&minted, basis, false)
+                self.hold(&minted, basis, roots, false)
             }
             Err(error) if error.is_away() => match &kept {
-                Some(kept) => self.hold(kept, basis, true),
+                Some(kept) => self.hold(kept, basis, roots, true),
                 None => Err(error),
             },
             Err(error) => Err(error),
@@ -47,28 +52,45 @@ impl Keeper {
     /// Whether a kept certificate is as good as a new one.
     fn is_young(&self, kept: &KeptGateway, basis: &Basis, now: Timestamp) -> bool {
         let left = u128::from(kept.svid.not_after.micros_since(now));
-        middle(&kept.svid) > now && left <= basis.ttl.as_micros() && self.covers(&kept.svid, &basis.hosts)
+        middle(&kept.svid) > now
+            && left <= basis.ttl.as_micros()
+            && self.covers(&kept.svid, &basis.hosts)
+            && !is_untrusted(&self.trusted, &chain_of(&kept.svid))
     }
 
     /// Whether the certificate names these hosts. One that this clock does not take yet is taken as it is: its callers
     /// have clocks of their own.
     fn covers(&self, svid: &Svid, hosts: &[Host]) -> bool {
-        let chain: Vec<_> = svid.chain_der.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+        let chain = chain_of(svid);
         let named = |host: &Host| host.as_str().parse::<IpAddr>().is_ok();
-        self.trust.verify(&chain).map_or(true, |peer| hosts.iter().all(|host| named(host) || peer.covers_dns(host)))
+        self.trusted
+            .trust()
+            .verify(&chain)
+            .map_or(true, |peer| hosts.iter().all(|host| named(host) || peer.covers_dns(host)))
     }
 
     /// A certificate that does not name every host yet is held, and another one is due as soon as something changes.
-    fn hold(&self, gateway: &KeptGateway, mut basis: Basis, is_kept: bool) -> Result<Held, CredentialError> {
+    fn hold(
+        &self,
+        gateway: &KeptGateway,
+        mut basis: Basis,
+        roots: Vec<Vec<u8>>,
+        is_kept: bool,
+    ) -> Result<Held, CredentialError> {
         let svid = &gateway.svid;
         if !self.covers(svid, &basis.hosts) {
             basis.hosts.clear();
         }
         let renew_at = if is_kept { middle(svid) } else { half_life(svid, self.clock.now()) };
-        let chain = svid.chain_der.iter().cloned().map(CertificateDer::from).collect();
+        let chain = chain_of(svid);
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(gateway.key_der.to_vec()));
-        Ok(Held { configs: tls::server_configs(chain, key, &self.trust)?, not_after: svid.not_after, renew_at, basis })
+        let configs = tls::server_configs(chain.clone(), key, self.trusted.trust())?;
+        Ok(Held { chain, configs, not_after: svid.not_after, renew_at, basis, roots })
     }
+}
+
+fn chain_of(svid: &Svid) -> Vec<CertificateDer<'static>> {
+    svid.chain_der.iter().cloned().map(CertificateDer::from).collect()
 }
 
 fn half_life(svid: &Svid, now: Timestamp) -> Timestamp {

@@ -98,6 +98,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
         self.stream.flush().await
     }
 
+    /// The status of the answer; `None` where none comes.
+    pub async fn try_status(&mut self) -> Option<u16> {
+        let mut text = Vec::new();
+        while !text.ends_with(b"\r\n") {
+            text.push(self.stream.read_u8().await.ok()?);
+        }
+        String::from_utf8_lossy(&text).get(9..12)?.parse().ok()
+    }
+
     pub async fn head(&mut self) -> Head {
         let mut text = String::new();
         while !text.ends_with("\r\n\r\n") {
@@ -137,6 +146,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
         let mut bytes = [0; 4096];
         self.stream.read(&mut bytes).await
     }
+}
+
+/// Whether a caller is let in and answered; in TLS 1.3 it learns with the first read.
+pub async fn is_answered(site: &Site, identity: &Leaf, host: &str) -> io::Result<u16> {
+    let mut caller = Http1::connect(site, Some(identity), host).await?;
+    caller.write(format!("GET /items HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await?;
+    let status = caller.try_status().await;
+    status.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
 }
 
 /// An HTTP/2 connection.

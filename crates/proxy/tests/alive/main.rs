@@ -18,4 +18,5 @@ mod revoke;
 mod signer;
 mod site;
 mod stale;
+mod trusted;
 mod upstream;

@@ -213,12 +213,12 @@ impl Site {
     pub fn identity(&self, id: &str) -> Leaf {
         let domain = SpiffeId::parse(id).unwrap().trust_domain().to_string();
         let name = domain.split('.').next().unwrap();
-        self.signer.authorities[name].issue(&LeafPlan::svid(id, RealClock.now()))
+        self.signer.authorities()[name].signing.issue(&LeafPlan::svid(id, RealClock.now()))
     }
 
     /// The roots to which the gateway's certificates lead.
     pub fn roots(&self) -> Vec<Vec<u8>> {
-        self.signer.authorities.values().map(|authority| authority.der().to_vec()).collect()
+        self.signer.authorities().values().flat_map(|authorities| authorities.roots.clone()).collect()
     }
 
     /// The first record that fits, waited for.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use policy::model::{self, Effect, Modes, PolicyMode, Unlisted};
-use types::{CanonicalRequest, Label, Mode, PolicyId, ServiceId, Template, template::Segment};
+use types::{CanonicalRequest, KeyKind, Label, Mode, PolicyId, ServiceId, Template, template::Segment};
 
 use crate::{
     operator::Owner,
@@ -44,11 +44,27 @@ fn settings(name: &Label, old: &Domain, new: &Domain, found: &mut Vec<String>) {
         let (old, new) = (spoken(old.svid_ttl), spoken(new.svid_ttl));
         found.push(format!("{name}: certificates live {new} instead of {old}"));
     }
+    if new.jwt_ttl > old.jwt_ttl {
+        let (old, new) = (spoken(old.jwt_ttl), spoken(new.jwt_ttl));
+        found.push(format!("{name}: JWT-SVIDs live {new} instead of {old}"));
+    }
+    if strength(new.key) < strength(old.key) {
+        found.push(format!("{name}: keys are {} instead of {}", new.key, old.key));
+    }
     let stale =
         [("when_stale", old.when_stale, new.when_stale), ("signals_stale", old.signals_stale, new.signals_stale)];
     let weaker = |old: &Stale, new: &Stale| (new.then, new.after) > (old.then, old.after);
     for (key, old, new) in stale.iter().filter(|(_, old, new)| weaker(old, new)) {
         found.push(format!("{name}: `{key}` goes from {old} to {new}"));
+    }
+}
+
+/// Bits of security (NIST SP 800-57 part 1, table 2).
+const fn strength(kind: KeyKind) -> u16 {
+    match kind {
+        KeyKind::Rsa2048 => 112,
+        KeyKind::P256 => 128,
+        KeyKind::P384 => 192,
     }
 }
 

@@ -163,7 +163,8 @@ pub(super) fn socket(node: &Node, file: &File<'_>) -> Option<String> {
 pub(super) fn check_taken(config: &NodeConfig, root: &Node, file: &File<'_>) {
     let Some(admin) = config.admin.as_ref().filter(|admin| admin.address.port() != 0) else { return };
     let gateways = config.listeners.iter().map(|it| (&it.name, it.address));
-    let mut all = gateways.chain(config.wire.iter().map(|it| (&it.name, it.address)));
+    let wire = config.wire.iter().map(|it| (&it.name, it.address));
+    let mut all = gateways.chain(wire).chain(config.bundle.iter().map(|it| (&it.name, it.address)));
     if let (Some((name, _)), Some(entry)) = (all.find(|(_, address)| *address == admin.address), root.get("admin")) {
         let message = format!("the listener {} has the same address", quote(name.as_str()));
         file.error("value.duplicate", entry.node.point(), message, None);

@@ -1,4 +1,4 @@
-//! Listeners: where calls are taken, and where control takes proxies and agents.
+//! Listeners: where calls are taken, where control takes proxies and agents, and where others fetch our bundles.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -36,76 +36,109 @@ pub struct WireListener {
     pub address: SocketAddr,
 }
 
+/// The listener of kind `bundle`: where other organisations fetch the bundles of our domains (`https_web`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BundleListener {
+    /// The name in messages.
+    pub name: Label,
+    /// Address and port.
+    pub address: SocketAddr,
+    /// The file with its certificate of the web and whatever leads to a root, PEM, leaf first: an absolute path.
+    pub certificate: String,
+    /// The file with the private key, PEM: an absolute path.
+    pub key: String,
+}
+
+/// All listeners of a node.
+#[derive(Default)]
+pub(super) struct Listeners {
+    pub(super) gateways: Vec<Listener>,
+    pub(super) wire: Option<WireListener>,
+    pub(super) bundle: Option<BundleListener>,
+}
+
 /// What a listener does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Does {
     Gateway,
     Wire,
+    Bundle,
 }
 
 impl Does {
-    const ALL: [Self; 2] = [Self::Gateway, Self::Wire];
+    const ALL: [Self; 3] = [Self::Gateway, Self::Wire, Self::Bundle];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
             Self::Wire => "wire",
+            Self::Bundle => "bundle",
         }
     }
 
     const fn roles(self) -> &'static [Kind] {
         match self {
             Self::Gateway => &[Kind::Up, Kind::Proxy],
-            Self::Wire => &[Kind::Up, Kind::Control],
+            Self::Wire | Self::Bundle => &[Kind::Up, Kind::Control],
         }
     }
 }
 
-/// Reads `listeners`: gateways, and the one wire.
-pub(super) fn read(
-    node: &Node,
-    file: &File<'_>,
-    kind: Kind,
-    known: Option<&BTreeSet<Label>>,
-) -> (Vec<Listener>, Option<WireListener>) {
+/// One listener as read.
+enum One {
+    Gateway(Listener),
+    Wire(WireListener),
+    Bundle(BundleListener),
+}
+
+impl One {
+    const fn place(&self) -> (&Label, SocketAddr) {
+        match self {
+            Self::Gateway(it) => (&it.name, it.address),
+            Self::Wire(it) => (&it.name, it.address),
+            Self::Bundle(it) => (&it.name, it.address),
+        }
+    }
+}
+
+/// Reads `listeners`: gateways, and at most one of each other kind.
+pub(super) fn read(node: &Node, file: &File<'_>, kind: Kind, known: Option<&BTreeSet<Label>>) -> Listeners {
     let mut taken: Vec<(Label, SocketAddr)> = Vec::new();
-    let (mut gateways, mut wire) = (Vec::new(), None);
+    let mut all = Listeners::default();
     for node in list(node, file, "a list of listeners").unwrap_or_default() {
-        let Some((does, listener)) = read_one(node, file, kind, known) else { continue };
-        check_taken(&listener, &taken, node, file);
-        taken.push((listener.name.clone(), listener.address));
-        match does {
-            Does::Gateway => gateways.push(listener),
-            Does::Wire if wire.is_none() => {
-                wire = Some(WireListener { name: listener.name, address: listener.address })
-            }
-            Does::Wire => {
-                let hint = "one takes all proxies and agents".to_owned();
-                file.error(
-                    "value.duplicate",
-                    node.point(),
-                    "there are two listeners of kind `wire`".to_owned(),
-                    Some(hint),
-                );
-            }
+        let Some(one) = read_one(node, file, kind, known) else { continue };
+        let (name, address) = one.place();
+        check_taken(name, address, &taken, node, file);
+        taken.push((name.clone(), address));
+        match one {
+            One::Gateway(listener) => all.gateways.push(listener),
+            One::Wire(listener) if all.wire.is_none() => all.wire = Some(listener),
+            One::Bundle(listener) if all.bundle.is_none() => all.bundle = Some(listener),
+            One::Wire(_) => twice(Does::Wire, "one takes all proxies and agents", node, file),
+            One::Bundle(_) => twice(Does::Bundle, "one serves the bundles of all domains", node, file),
         }
     }
-    (gateways, wire)
+    all
 }
 
-fn check_taken(listener: &Listener, taken: &[(Label, SocketAddr)], node: &Node, file: &File<'_>) {
-    if taken.iter().any(|(name, _)| *name == listener.name) {
-        let message = format!("two listeners are named {}", quote(listener.name.as_str()));
+fn twice(does: Does, hint: &str, node: &Node, file: &File<'_>) {
+    let message = format!("there are two listeners of kind `{}`", does.as_str());
+    file.error("value.duplicate", node.point(), message, Some(hint.to_owned()));
+}
+
+fn check_taken(name: &Label, address: SocketAddr, taken: &[(Label, SocketAddr)], node: &Node, file: &File<'_>) {
+    if taken.iter().any(|(other, _)| other == name) {
+        let message = format!("two listeners are named {}", quote(name.as_str()));
         file.error("value.duplicate", node.point(), message, None);
     }
-    if listener.address.port() != 0 && taken.iter().any(|(_, address)| *address == listener.address) {
-        let message = format!("two listeners have the address `{}`", listener.address);
+    if address.port() != 0 && taken.iter().any(|(_, other)| *other == address) {
+        let message = format!("two listeners have the address `{address}`");
         file.error("value.duplicate", node.point(), message, None);
     }
 }
 
-/// Reads one; of a wire only name and address mean anything.
-fn read_one(node: &Node, file: &File<'_>, kind: Kind, known: Option<&BTreeSet<Label>>) -> Option<(Does, Listener)> {
+/// Reads one. Of one whose kind is not known every key may be meant.
+fn read_one(node: &Node, file: &File<'_>, kind: Kind, known: Option<&BTreeSet<Label>>) -> Option<One> {
     let mut fields = Fields::open(node, file, "a listener")?;
     let example = if kind == Kind::Control { ("name: wire", "kind: wire") } else { ("name: gateway", "kind: gateway") };
     let name = fields.required("name", example.0).and_then(|node| label(node, file));
@@ -117,8 +150,22 @@ fn read_one(node: &Node, file: &File<'_>, kind: Kind, known: Option<&BTreeSet<La
         domains = fields.take("domains", |node, file| Some(read_domains(node, file, known)));
         insecure_plaintext = fields.take("insecure_plaintext", boolean).unwrap_or(false);
     }
+    let pem = |node, file: &File<'_>| address::path(node, file, "/etc/countersign/bundle.pem");
+    let (mut certificate, mut key) = (None, None);
+    if does == Some(Does::Bundle) {
+        certificate = fields.required("certificate", "certificate: /etc/countersign/bundle.pem");
+        key = fields.required("key", "key: /etc/countersign/bundle.key");
+    } else if does.is_none() {
+        (certificate, key) = (fields.optional("certificate"), fields.optional("key"));
+    }
+    let (certificate, key) = (certificate.and_then(|node| pem(node, file)), key.and_then(|node| pem(node, file)));
     fields.finish();
-    Some((does?, Listener { name: name?, address: address?, domains, insecure_plaintext }))
+    let (name, address) = (name?, address?);
+    Some(match does? {
+        Does::Gateway => One::Gateway(Listener { name, address, domains, insecure_plaintext }),
+        Does::Wire => One::Wire(WireListener { name, address }),
+        Does::Bundle => One::Bundle(BundleListener { name, address, certificate: certificate?, key: key? }),
+    })
 }
 
 fn read_kind(node: &Node, file: &File<'_>, kind: Kind) -> Option<Does> {

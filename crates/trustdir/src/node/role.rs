@@ -51,6 +51,8 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "listeners", required: None, roles: &[Kind::Up, Kind::Control, Kind::Proxy] },
     Key { name: "admin", required: None, roles: &[Kind::Up, Kind::Control] },
     Key { name: "socket", required: None, roles: &[Kind::Agent] },
+    Key { name: "keys", required: None, roles: &[Kind::Up, Kind::Control] },
+    Key { name: "k8s", required: None, roles: &[Kind::Up, Kind::Agent] },
     Key { name: "decision_log", required: None, roles: &[Kind::Up, Kind::Control, Kind::Proxy] },
     Key { name: "intake", required: None, roles: &[Kind::Up, Kind::Control] },
 ];

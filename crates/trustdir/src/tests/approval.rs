@@ -208,6 +208,11 @@ fn loosening_is_the_organisations() {
         ("domain: finance\n", "domain: finance\nsvid: { ttl: 2h }\n", &["finance: certificates live 2h instead of 1h"]),
         (
             "domain: finance\n",
+            "domain: finance\nsvid: { jwt_ttl: 10m, key: rsa-2048 }\n",
+            &["finance: JWT-SVIDs live 10m instead of 5m", "finance: keys are rsa-2048 instead of p256"],
+        ),
+        (
+            "domain: finance\n",
             "domain: finance\nwhen_stale: { after: 1h }\n",
             &["finance: `when_stale` goes from deny after 15m to deny after 1h"],
         ),
@@ -341,7 +346,10 @@ fn a_new_policy_may_be_tried_in_shadow() {
 #[test]
 fn tightening_needs_the_domain_alone() {
     for (old, new) in [
-        ("domain: finance\n", "domain: finance\nsvid: { ttl: 30m }\nwhen_stale: { after: 1m }\n"),
+        (
+            "domain: finance\n",
+            "domain: finance\nsvid: { ttl: 30m, jwt_ttl: 1m, key: p384 }\nwhen_stale: { after: 1m }\n",
+        ),
         ("    sensitivity: confidential\n", "    sensitivity: restricted\n"),
         (
             "    sensitivity: confidential\n",

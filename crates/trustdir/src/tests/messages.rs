@@ -259,7 +259,7 @@ fn slips_of_values() {
             "{ unix: { uid: 1001 } }",
             "{ unix: {} }",
             &[
-                "attest.empty [unix] a unix rule names at least one of path, uid, gid and sha256 | without one of them every local process would be this workload",
+                "attest.empty [unix] a unix rule names at least one of path, uid, gid, groups and sha256 | without one of them every local process would be this workload",
             ],
         ),
         (

@@ -104,6 +104,12 @@ fn matches(pattern: &str, text: &str) -> bool {
         "^/" => text.starts_with('/'),
         "^https://" => text.starts_with("https://"),
         "^[a-z][a-z0-9-]{0,62}$" => types::Label::parse(text).is_ok(),
+        "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$" => {
+            let ends = |byte: Option<&u8>| byte.is_some_and(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9'));
+            let clean = text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'));
+            clean && ends(text.as_bytes().first()) && ends(text.as_bytes().last())
+        }
+        "^[!-~]+$" => !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()),
         "^[0-9a-f]{64}$" => text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
         "^([0-9.]+|\\[[0-9a-fA-F:.]+\\]):[0-9]{1,5}$" => text.rsplit_once(':').is_some_and(|(host, port)| {
             let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -127,14 +133,17 @@ fn everything(kind: Kind) -> String {
     let control = format!("control: {{ url: 'https://control:8440', root_sha256: {ROOT}, token_file: /t }}\n");
     let gateway = "{ name: g, kind: gateway, address: '127.0.0.1:1', domains: [finance], insecure_plaintext: true }";
     let wire = "{ name: w, kind: wire, address: '[::1]:2' }";
+    let bundle = "{ name: b, kind: bundle, address: '[::1]:4', certificate: /b.pem, key: /b.key }";
+    let keys = "keys: { passphrase_file: /etc/countersign/passphrase }\n";
+    let k8s = "k8s: [{ cluster: prod, issuer: 'https://k', audience: countersign, jwks: /prod.json, token: /token }]\n";
     let log = "decision_log: { durability: process, when_full: refuse, max_size: 1GiB }\n";
     let admin = "admin: { address: '0.0.0.0:3', tls: true, names: [control.acme.internal] }\n";
     let intake = "intake: { max_size: 16GiB }\n";
     let rest = match kind {
-        Kind::Up => format!("listeners: [{gateway}, {wire}]\n{log}{admin}{intake}"),
-        Kind::Control => format!("listeners: [{wire}]\n{log}{admin}{intake}"),
+        Kind::Up => format!("listeners: [{gateway}, {wire}, {bundle}]\n{log}{admin}{intake}{keys}{k8s}"),
+        Kind::Control => format!("listeners: [{wire}, {bundle}]\n{log}{admin}{intake}{keys}"),
         Kind::Proxy => format!("{control}listeners: [{gateway}]\n{log}"),
-        Kind::Agent => format!("{control}socket: /run/workload.sock\n"),
+        Kind::Agent => format!("{control}socket: /run/workload.sock\n{k8s}"),
     };
     format!("name: edge-1\ndata: /srv/data\n{rest}")
 }
@@ -159,6 +168,9 @@ fn every_key_of_the_schema_is_a_key_of_the_parser_and_the_other_way_round() {
     for (definition, sample) in [
         ("gateway", "{ name: g, kind: gateway, address: '127.0.0.1:1', domains: [a], insecure_plaintext: false }"),
         ("wire", "{ name: w, kind: wire, address: '127.0.0.1:1' }"),
+        ("bundle", "{ name: b, kind: bundle, address: '127.0.0.1:1', certificate: /c, key: /k }"),
+        ("keys", "{ passphrase_file: /p }"),
+        ("cluster", "{ cluster: prod, issuer: i, audience: a, jwks: /j, token: /t }"),
         ("admin", "{ address: '127.0.0.1:1', tls: true, names: [a] }"),
         ("decision_log", "{ durability: process, when_full: refuse, max_size: 64MiB }"),
         ("intake", "{ max_size: 64MiB }"),
@@ -202,6 +214,26 @@ fn samples_fare_alike() {
         (Kind::Up, listener("{ name: a, kind: gateway, address: '127.0.0.1:1', insecure_plaintext: 'yes' }"), false),
         (Kind::Control, listener("{ name: a, kind: gateway, address: '127.0.0.1:1' }"), false),
         (Kind::Proxy, joining_with("listeners: [{ name: a, kind: wire, address: '127.0.0.1:1' }]"), false),
+        (Kind::Up, listener("{ name: a, kind: bundle, address: '127.0.0.1:1' }"), false),
+        (Kind::Up, listener("{ name: a, kind: bundle, address: '127.0.0.1:1', certificate: c, key: /k }"), false),
+        (Kind::Up, listener("{ name: a, kind: wire, address: '127.0.0.1:1', certificate: /c, key: /k }"), false),
+        (
+            Kind::Proxy,
+            joining_with("listeners: [{ name: a, kind: bundle, address: '127.0.0.1:1', certificate: /c, key: /k }]"),
+            false,
+        ),
+        (Kind::Control, "keys: { passphrase_file: /p }\n".to_owned(), true),
+        (Kind::Control, "keys: { passphrase_file: p }\n".to_owned(), false),
+        (Kind::Control, "keys: {}\n".to_owned(), false),
+        (Kind::Control, "keys: { passphrase: hunter2 }\n".to_owned(), false),
+        (Kind::Agent, joining_with("keys: { passphrase_file: /p }"), false),
+        (Kind::Agent, joining_with("k8s: [{ cluster: prod, issuer: i, audience: a, jwks: /j, token: /t }]"), true),
+        (Kind::Agent, joining_with("k8s: [{ cluster: Prod, issuer: i, audience: a, jwks: /j, token: /t }]"), false),
+        (Kind::Agent, joining_with("k8s: [{ cluster: prod, issuer: '', audience: a, jwks: /j, token: /t }]"), false),
+        (Kind::Agent, joining_with("k8s: [{ cluster: prod, issuer: i, audience: a, jwks: j, token: /t }]"), false),
+        (Kind::Agent, joining_with("k8s: [{ cluster: prod, issuer: i, jwks: /j, token: /t }]"), false),
+        (Kind::Agent, joining_with("k8s: []"), false),
+        (Kind::Control, "k8s: [{ cluster: prod, issuer: i, audience: a, jwks: /j, token: /t }]\n".to_owned(), false),
         (Kind::Up, "admin: { address: '127.0.0.1:1' }\n".to_owned(), true),
         (Kind::Up, "admin: { tls: true, names: [a] }\n".to_owned(), false),
         (Kind::Up, "admin: { address: '127.0.0.1:1', names: [a] }\n".to_owned(), false),

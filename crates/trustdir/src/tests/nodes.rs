@@ -227,8 +227,8 @@ colour: blue
 #[test]
 fn the_kinds_of_listeners_that_a_role_has_are_named() {
     for (kind, hint) in [
-        (Kind::Up, "the values are `gateway` and `wire`"),
-        (Kind::Control, "the only value is `wire`"),
+        (Kind::Up, "the values are `gateway`, `wire` and `bundle`"),
+        (Kind::Control, "the values are `wire` and `bundle`"),
         (Kind::Proxy, "the only value is `gateway`"),
     ] {
         let text = "listeners: [ { name: a, kind: ext_authz, address: 127.0.0.1:1 } ]";

@@ -130,3 +130,21 @@ fn selectors_read_as_one_line() {
     let unit = Selectors { path: None, sha256: None, unit: Some("a.service".into()), ..process() };
     assert_eq!(unit.to_string(), "uid:1001 gid:100 unit:a.service");
 }
+
+#[test]
+fn a_rule_reads_as_the_selectors_that_it_asks_for() {
+    let parts = UnixParts { gid: Some(7), groups: [27].into(), ..path("$DATA/bin/x") };
+    let account = ServiceAccount { cluster: "prod".into(), namespace: "pay".into(), name: "payments".into() };
+    let rule = AttestRule::new(AttestParts {
+        unix: Some(unix(UnixParts { uid: Some(1001), sha256: Some([7; 32]), ..parts })),
+        systemd: Some(SystemdRule::new("payments.service").unwrap()),
+        cgroup: Some(CgroupRule::new(Some(Runtime::Podman), None, Some(&"ab".repeat(16))).unwrap()),
+        k8s: Some(K8sRule::new(account).unwrap()),
+    });
+    let (digest, pod) = ("07".repeat(32), "ab".repeat(16));
+    let line = format!(
+        "uid:1001 gid:7 group:27 path:$DATA/bin/x sha256:{digest} unit:payments.service podman:any pod:{pod} \
+         k8s:prod/pay/payments"
+    );
+    assert_eq!(rule.unwrap().to_string(), line);
+}

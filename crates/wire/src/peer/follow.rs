@@ -1,29 +1,28 @@
 //! One connection's stream of state, from Hello to its end.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use api::{
-    admin::Role,
-    protocol,
-    wire::{Goodbye, Hello, JoinResponse, Offer, Pulse, RenewRequest, Report, Update, Want, Welcome, report, update},
-};
+use api::wire::{JoinResponse, Offer, Pulse, RenewRequest, Report, Update, Want, Welcome, report, update};
 use rcgen::KeyPair;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout},
 };
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming, transport::Channel};
-use types::{Label, limits};
+use tonic::{Streaming, transport::Channel};
+use types::limits;
 
 use super::{
     connect::Target,
     held::Served,
     life::{Life, Next, Work},
     node,
+    opening::{Again, Ended, farewell, hello, open, served},
 };
-use crate::words::shown;
+use crate::{
+    content::{self, Holdings},
+    words::shown,
+};
 
 /// Reports that wait for the connection to take them. Control that does not take so many is no longer there.
 const REPORTS: usize = 256; // tidy: this end's own
@@ -33,48 +32,6 @@ const LAST_WORD: Duration = Duration::from_millis(500); // tidy: this end's own
 
 /// Between heartbeats and between pulses.
 const SECOND: Duration = Duration::from_secs(1); // tidy: the protocol's own
-
-/// Why a connection ended, and when it makes sense to come again.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Ended {
-    pub(super) why: String,
-    pub(super) again: Again,
-}
-
-/// When to come again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Again {
-    /// Almost at once: this end ended it, and nothing is wrong.
-    AtOnce,
-    /// After a pause that grows.
-    Soon,
-    /// After a long pause: control does not want this peer.
-    Later,
-}
-
-impl Ended {
-    pub(super) fn soon(why: impl Into<String>) -> Self {
-        Self { why: why.into(), again: Again::Soon }
-    }
-
-    pub(super) fn at_once(why: impl Into<String>) -> Self {
-        Self { why: why.into(), again: Again::AtOnce }
-    }
-
-    /// Control answered with a failure.
-    pub(super) fn by(status: &Status) -> Self {
-        let is_refusal = matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated);
-        let why = match status.message() {
-            "" => format!("control ended the connection ({:?})", status.code()),
-            words => shown(words),
-        };
-        Self { why, again: if is_refusal { Again::Later } else { Again::Soon } }
-    }
-
-    fn malformed(what: &str) -> Self {
-        Self::soon(format!("control sent {what}"))
-    }
-}
 
 type Renewal = JoinHandle<Result<(JoinResponse, KeyPair), String>>;
 
@@ -87,6 +44,8 @@ struct Session<'l> {
     served: Served,
     work: Option<Work>,
     renewal: Option<Renewal>,
+    /// What is in the hands of workloads; marked as changed until control was told.
+    holdings: watch::Receiver<Option<Arc<Holdings>>>,
     /// When the next attempt to renew or to write is due.
     again: Instant,
 }
@@ -116,71 +75,14 @@ pub(super) async fn follow(life: &mut Life, channel: Channel, target: &mut watch
     if life.serves_others(&served) {
         return Ended::at_once("the domains that this proxy may serve were changed");
     }
-    let session =
-        Session { life, reports, channel, root_sha256, served, work: None, renewal: None, again: Instant::now() };
+    let mut holdings = life.outlets.issuance.held();
+    // each connection is told what is held, whoever was told before
+    holdings.mark_changed();
+    let (work, renewal, again) = (None, None, Instant::now());
+    let session = Session { life, reports, channel, root_sha256, served, work, renewal, holdings, again };
     let ended = session.run(updates, &welcome, target).await;
     life.cut();
     ended
-}
-
-fn hello(life: &mut Life) -> Hello {
-    Hello {
-        oldest: protocol::OLDEST,
-        newest: protocol::NEWEST,
-        version: life.config.version.clone(),
-        started: life.started.micros(),
-        have: Some(life.have()),
-        clock: life.now().micros(),
-    }
-}
-
-async fn open(channel: Channel, outgoing: mpsc::Receiver<Report>) -> Result<(Streaming<Update>, Welcome), Ended> {
-    let mut client = crate::client(channel);
-    let response = client.follow(ReceiverStream::new(outgoing)).await.map_err(|status| Ended::by(&status))?;
-    let mut updates = response.into_inner();
-    match updates.message().await.map_err(|status| Ended::by(&status))?.and_then(|first| first.update) {
-        Some(update::Update::Welcome(welcome)) => check_version(&welcome).map(|()| (updates, welcome)),
-        Some(update::Update::Goodbye(goodbye)) => Err(farewell(&goodbye)),
-        Some(_) => Err(Ended::malformed("something else before Welcome")),
-        None => Err(Ended::soon("control ended the stream at once")),
-    }
-}
-
-fn check_version(welcome: &Welcome) -> Result<(), Ended> {
-    let ours = protocol::OLDEST..=protocol::NEWEST;
-    if ours.contains(&welcome.protocol) {
-        return Ok(());
-    }
-    Err(Ended {
-        why: format!(
-            "control speaks version {} of the protocol and this program {} to {}; control is release {}, update the older of \
-             both",
-            welcome.protocol,
-            protocol::OLDEST,
-            protocol::NEWEST,
-            shown(&welcome.version)
-        ),
-        again: Again::Later,
-    })
-}
-
-fn farewell(goodbye: &Goodbye) -> Ended {
-    let again = if goodbye.retry { Again::Soon } else { Again::Later };
-    Ended { why: format!("control says goodbye: {}", shown(&goodbye.why)), again }
-}
-
-/// The domains that this proxy may serve. Listeners that name others are told.
-fn served(life: &Life, welcome: &Welcome) -> Result<Served, Ended> {
-    if life.config.role == Role::Agent || welcome.every_domain {
-        return Ok(None);
-    }
-    let domains = welcome.domains.iter().map(|domain| Label::parse(domain)).collect::<Result<BTreeSet<Label>, _>>();
-    let domains = domains.map_err(|_| Ended::malformed("a name that is no domain"))?;
-    let beyond = life.config.served.iter().flatten().filter(|domain| !domains.contains(*domain));
-    for domain in beyond {
-        tracing::warn!(%domain, "a listener names a domain that this proxy may not serve; join with a token that names it");
-    }
-    Ok(Some(domains))
 }
 
 impl Session<'_> {
@@ -304,6 +206,7 @@ impl Session<'_> {
     async fn pulse(&mut self) -> Result<(), Ended> {
         let load = (self.life.config.load)();
         self.send(report::Report::Pulse(Pulse { clock: self.life.now().micros(), load: Some(load) }))?;
+        self.tell_held()?;
         if Instant::now() < self.again {
             return Ok(());
         }
@@ -311,6 +214,16 @@ impl Session<'_> {
         self.renew();
         let next = self.life.keep_again().await;
         self.all(next)
+    }
+
+    /// Tells what is held, where that changed since control was told.
+    fn tell_held(&mut self) -> Result<(), Ended> {
+        if !self.holdings.has_changed().unwrap_or(false) {
+            return Ok(());
+        }
+        let held = self.holdings.borrow_and_update().clone();
+        let message = held.map(|held| content::holdings_message(&held));
+        message.map_or(Ok(()), |message| self.send(report::Report::Holdings(message)))
     }
 
     /// Asks for another certificate at half of the life of the one there is.

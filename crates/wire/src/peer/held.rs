@@ -6,7 +6,6 @@ use std::{
 };
 
 use api::{
-    issuance::Bundles,
     protocol::refusals,
     wire::{self, Have, Kind, Offer, Signed},
 };
@@ -14,7 +13,7 @@ use identity::BundleSet;
 use trustdir::Revision;
 use types::{Label, Timestamp, TrustDomain, limits};
 
-use super::shelf::digest_of;
+use super::{bundles::BundleList, pins::Pins, shelf::digest_of};
 use crate::{
     content::{self, ContentError},
     fact::{self, Fact},
@@ -94,13 +93,6 @@ pub(super) struct Signals {
     pub(super) is_complete: bool,
 }
 
-/// Bundles that were verified.
-pub(super) struct BundleList {
-    pub(super) fact: Fact,
-    pub(super) signed: Signed,
-    pub(super) items: Vec<Vec<u8>>,
-}
-
 /// The highest numbers that were ever in force here: nothing below them is taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Floors {
@@ -115,6 +107,8 @@ pub(super) struct Held {
     pub(super) publication: Option<Publication>,
     pub(super) signals: Option<Signals>,
     pub(super) bundles: Option<BundleList>,
+    /// Never less than [`Belief::pins`] when asked.
+    pub(super) pins: Pins,
     pub(super) registrations: u64,
     pub(super) floors: Floors,
 }
@@ -130,7 +124,7 @@ pub(super) enum Standing {
 
 /// Compares a fact with what is held and with the floor. Two facts with one number cannot both be believed: the second
 /// comes from a control that forgot the first.
-fn standing(fact: &Fact, held: Option<&Fact>, floor: u64, what: &str) -> Result<Standing, Refused> {
+pub(super) fn standing(fact: &Fact, held: Option<&Fact>, floor: u64, what: &str) -> Result<Standing, Refused> {
     let number = fact.number();
     if held.is_some_and(|held| held.number() == number && held.digest() == fact.digest()) {
         return Ok(Standing::Same);
@@ -148,7 +142,7 @@ fn standing(fact: &Fact, held: Option<&Fact>, floor: u64, what: &str) -> Result<
 }
 
 impl Belief {
-    fn open(&self, signed: Option<&Signed>, kind: Kind, now: Timestamp) -> Result<Fact, Refused> {
+    pub(super) fn open(&self, signed: Option<&Signed>, kind: Kind, now: Timestamp) -> Result<Fact, Refused> {
         let signed = signed.ok_or_else(|| Refused::new(refusals::FORGED, "it is not signed"))?;
         fact::open(signed, kind, &self.organisation, &self.roots, now).map_err(|error| Refused {
             is_of_another_time: error.is_of_another_time(),
@@ -227,26 +221,6 @@ impl Belief {
         let signed = update.signed.clone().unwrap_or_default();
         Ok(Some((Signals { fact, signed, items, is_complete: read.unknown == 0 }, state)))
     }
-
-    /// Bundles; `None` where they are what is held.
-    pub(super) fn bundles(
-        &self,
-        held: &Held,
-        update: &wire::Bundles,
-        now: Timestamp,
-    ) -> Result<Option<(BundleList, Bundles, BundleSet)>, Refused> {
-        let fact = self.open(update.signed.as_ref(), Kind::Bundles, now)?;
-        let current = held.bundles.as_ref().map(|bundles| &bundles.fact);
-        if standing(&fact, current, held.floors.bundles, "bundles number")? == Standing::Same {
-            return Ok(None);
-        }
-        if content::digest(update.items.iter().map(Vec::as_slice)) != *fact.digest() {
-            return Err(Refused::new(refusals::CONTENT, "its bundles are not those that were signed"));
-        }
-        let (bundles, set) = content::read_bundles(fact.number(), &update.items)?;
-        let signed = update.signed.clone().unwrap_or_default();
-        Ok(Some((BundleList { fact, signed, items: update.items.clone() }, bundles, set)))
-    }
 }
 
 fn merge(files: &mut Manifest, entries: &[wire::Entry]) -> Result<(), Refused> {
@@ -286,13 +260,6 @@ impl Signals {
     pub(super) fn whole(&self) -> wire::Signals {
         let added = self.items.values().map(|item| item.to_vec()).collect();
         wire::Signals { signed: Some(self.signed.clone()), base: 0, added, removed: Vec::new() }
-    }
-}
-
-impl BundleList {
-    /// As one whole message.
-    pub(super) fn whole(&self) -> wire::Bundles {
-        wire::Bundles { signed: Some(self.signed.clone()), items: self.items.clone() }
     }
 }
 

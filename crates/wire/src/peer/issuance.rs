@@ -4,48 +4,42 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use api::{
     admin::Role,
-    issuance::{Answer, Bundles, Issuance, IssueError, KeptGateway, Svid},
-    wire::{MintGatewayRequest, MintResponse, MintWorkloadRequest},
+    issuance::{
+        Answer, Bundles, Entitled, HeldSvid, Issuance, IssueError, JwtSvid, KeptGateway, Predecessor, Svid,
+        WorkloadOrder,
+    },
+    wire::{self, MintGatewayRequest, MintJwtRequest, MintJwtResponse, MintResponse, MintWorkloadRequest},
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use identity::BundleSet;
-use prost::Message;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::{sync::watch, time::timeout};
-use tonic::{Code, Request, Status, transport::Channel};
-use types::{Clock, Label, Selectors, SpiffeId, Timestamp, limits};
+use tonic::{Code, Request, Response, Status, transport::Channel};
+use types::{AttestRule, Clock, Label, Selectors, SpiffeId, Timestamp, limits};
 use zeroize::Zeroizing;
 
 use super::{Config, shelf::Shelf};
 use crate::{
-    content::{self, Registered},
+    content::{self, Holdings, Registered},
     words::shown,
 };
 
 /// The issuer behind the wire.
 pub(super) struct WireIssuance {
     role: Role,
-    name: Label,
-    clock: Arc<dyn Clock>,
+    pub(super) name: Label,
+    pub(super) clock: Arc<dyn Clock>,
     channel: watch::Receiver<Option<Channel>>,
-    shelf: Option<Arc<Shelf>>,
+    pub(super) shelf: Option<Arc<Shelf>>,
     registered: ArcSwapOption<Registered>,
-    bundles: ArcSwapOption<(Bundles, BundleSet)>,
+    pub(super) bundles: ArcSwapOption<(Bundles, BundleSet)>,
     changes: watch::Sender<u64>,
     hosts: ArcSwap<Hosts>,
+    /// What is in the hands of workloads; `None` before anybody said so.
+    held: watch::Sender<Option<Arc<Holdings>>>,
 }
 
 /// The hosts of every domain, which stand in the certificates of gateways.
 pub(super) type Hosts = BTreeMap<Label, Vec<types::Host>>;
-
-/// A gateway's identity as it lies on the disk.
-#[derive(Clone, PartialEq, Message)]
-struct OnDisk {
-    #[prost(bytes = "vec", tag = "1")]
-    key: Vec<u8>,
-    #[prost(message, optional, tag = "2")]
-    certificate: Option<MintResponse>,
-}
 
 impl WireIssuance {
     pub(super) fn new(config: &Config, shelf: Option<Arc<Shelf>>, channel: watch::Receiver<Option<Channel>>) -> Self {
@@ -59,6 +53,7 @@ impl WireIssuance {
             bundles: ArcSwapOption::empty(),
             changes: watch::Sender::new(0),
             hosts: ArcSwap::from_pointee(Hosts::new()),
+            held: watch::Sender::new(None),
         }
     }
 
@@ -84,6 +79,11 @@ impl WireIssuance {
         }
     }
 
+    /// What is held, from now on.
+    pub(super) fn held(&self) -> watch::Receiver<Option<Arc<Holdings>>> {
+        self.held.subscribe()
+    }
+
     fn changed(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -93,30 +93,51 @@ impl WireIssuance {
         channel.map(crate::client).ok_or_else(|| IssueError::Unavailable("control is not connected".to_owned()))
     }
 
-    fn known(&self, selectors: &Selectors) -> Result<Vec<SpiffeId>, IssueError> {
+    fn known(&self, selectors: &Selectors) -> Result<Vec<Entitled>, IssueError> {
         let registered = self.registered.load();
         let Some(registered) = registered.as_ref() else {
             let why = "the workloads of this node are not known yet: control was not reached since the start";
             return Err(IssueError::Unavailable(why.to_owned()));
         };
-        let fits = |(_, rules): &&(SpiffeId, Vec<types::UnixRule>)| rules.iter().any(|rule| rule.matches(selectors));
-        let mut ids: Vec<SpiffeId> = registered.iter().filter(fits).map(|(id, _)| id.clone()).collect();
-        ids.sort();
-        ids.dedup();
-        Ok(ids)
+        let fits = |(_, rules): &&(Entitled, Vec<AttestRule>)| rules.iter().any(|rule| rule.matches(selectors));
+        let mut known: Vec<Entitled> = registered.iter().filter(fits).map(|(workload, _)| workload.clone()).collect();
+        known.sort();
+        known.dedup();
+        Ok(known)
     }
 
-    async fn mint(&self, selectors: &Selectors, id: &SpiffeId, csr: &[u8]) -> Result<Svid, IssueError> {
+    async fn mint(&self, selectors: &Selectors, order: &WorkloadOrder) -> Result<Svid, IssueError> {
+        let WorkloadOrder { id, csr_der, predecessor } = order;
+        let proof = |it: &Predecessor| wire::Predecessor {
+            certificate: it.certificate_der.clone(),
+            signature: it.signature.clone(),
+        };
         let request = MintWorkloadRequest {
             selectors: Some(content::selectors_message(selectors)),
             spiffe_id: id.as_str().to_owned(),
-            csr: csr.to_vec(),
+            csr: csr_der.clone(),
+            predecessor: predecessor.as_ref().map(proof),
         };
         let mut client = self.client()?;
-        let svid = answer(client.mint_workload(Request::new(request))).await?;
-        if svid.spiffe_id != *id {
-            return Err(IssueError::Unavailable(format!("control answered with the identity `{}`", svid.spiffe_id)));
-        }
+        let svid = svid(answer(client.mint_workload(Request::new(request))).await?)?;
+        is_for(&svid.spiffe_id, id)?;
+        Ok(svid)
+    }
+
+    async fn mint_token(
+        &self,
+        selectors: &Selectors,
+        id: &SpiffeId,
+        audience: &[String],
+    ) -> Result<JwtSvid, IssueError> {
+        let request = MintJwtRequest {
+            selectors: Some(content::selectors_message(selectors)),
+            spiffe_id: id.as_str().to_owned(),
+            audience: audience.to_vec(),
+        };
+        let mut client = self.client()?;
+        let svid = jwt_svid(answer(client.mint_jwt(Request::new(request))).await?)?;
+        is_for(&svid.spiffe_id, id)?;
         Ok(svid)
     }
 
@@ -126,64 +147,26 @@ impl WireIssuance {
         }
         let request = MintGatewayRequest { domain: domain.as_str().to_owned(), csr: csr.to_vec() };
         let mut client = self.client()?;
-        answer(client.mint_gateway(Request::new(request))).await
-    }
-
-    fn read_gateway(&self, domain: &Label) -> Option<KeptGateway> {
-        let shelf = self.shelf.as_ref()?;
-        let name = Shelf::gateway(domain.as_str());
-        let content = Zeroizing::new(shelf.read(&name)?);
-        self.check(domain, &content)
-            // it is overwritten by the next one, and may be good under another clock or other bundles
-            .inspect_err(|why| tracing::warn!(%domain, why, "the gateway's certificate that was kept cannot be used"))
-            .ok()
-    }
-
-    /// The chain is good now, is that of this gateway, and belongs to the key.
-    fn check(&self, domain: &Label, content: &[u8]) -> Result<KeptGateway, String> {
-        let read = OnDisk::decode(content).map_err(|_| "it cannot be read".to_owned())?;
-        let key_der = Zeroizing::new(read.key);
-        let svid = svid(read.certificate.unwrap_or_default()).map_err(|error| error.to_string())?;
-        let bundles = self.bundles.load();
-        let set = bundles.as_ref().map(|bundles| &bundles.1).ok_or("there are no bundles")?;
-        let chain: Vec<_> = svid.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
-        let peer = identity::verify(&chain, set, self.clock.now()).map_err(|refusal| refusal.to_string())?;
-        let is_own = peer.spiffe_id().path() == format!("/_gateway/{}", self.name)
-            && peer.spiffe_id().trust_domain().as_str().split('.').next() == Some(domain.as_str());
-        if !is_own || *peer.spiffe_id() != svid.spiffe_id {
-            return Err(format!("it is the identity of `{}`", peer.spiffe_id()));
-        }
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key_der.as_slice())).clone_key();
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        rustls::sign::CertifiedKey::from_der(chain, key, &provider).map_err(|error| error.to_string())?;
-        Ok(KeptGateway { svid, key_der })
-    }
-
-    fn write_gateway(&self, domain: &Label, gateway: &KeptGateway) {
-        let Some(shelf) = &self.shelf else { return };
-        let certificate = MintResponse {
-            spiffe_id: gateway.svid.spiffe_id.as_str().to_owned(),
-            chain: gateway.svid.chain_der.clone(),
-            not_before: gateway.svid.not_before.micros(),
-            not_after: gateway.svid.not_after.micros(),
-            serial: gateway.svid.serial.clone(),
-        };
-        let mut content = OnDisk { key: gateway.key_der.to_vec(), certificate: Some(certificate) };
-        let encoded = Zeroizing::new(content.encode_to_vec());
-        drop(Zeroizing::new(core::mem::take(&mut content.key)));
-        if let Err(error) = shelf.keep(&Shelf::gateway(domain.as_str()), &encoded) {
-            tracing::warn!(%domain, %error, "a gateway's certificate could not be kept for the next start");
-        }
+        svid(answer(client.mint_gateway(Request::new(request))).await?)
     }
 }
 
 impl Issuance for WireIssuance {
-    fn entitled<'a>(&'a self, selectors: &'a Selectors) -> Answer<'a, Vec<SpiffeId>> {
+    fn entitled<'a>(&'a self, selectors: &'a Selectors) -> Answer<'a, Vec<Entitled>> {
         Box::pin(core::future::ready(self.known(selectors)))
     }
 
-    fn mint_workload<'a>(&'a self, selectors: &'a Selectors, id: &'a SpiffeId, csr_der: &'a [u8]) -> Answer<'a, Svid> {
-        Box::pin(self.mint(selectors, id, csr_der))
+    fn mint_workload<'a>(&'a self, selectors: &'a Selectors, order: &'a WorkloadOrder) -> Answer<'a, Svid> {
+        Box::pin(self.mint(selectors, order))
+    }
+
+    fn mint_jwt<'a>(
+        &'a self,
+        selectors: &'a Selectors,
+        id: &'a SpiffeId,
+        audience: &'a [String],
+    ) -> Answer<'a, JwtSvid> {
+        Box::pin(self.mint_token(selectors, id, audience))
     }
 
     fn mint_gateway<'a>(&'a self, domain: &'a Label, name: &'a Label, csr_der: &'a [u8]) -> Answer<'a, Svid> {
@@ -198,6 +181,17 @@ impl Issuance for WireIssuance {
         self.changes.subscribe()
     }
 
+    fn tell_held(&self, held: Vec<HeldSvid>) {
+        let holdings = Holdings::of(held);
+        self.held.send_if_modified(|told| {
+            let is_news = told.as_deref() != Some(&holdings);
+            if is_news {
+                *told = Some(Arc::new(holdings));
+            }
+            is_news
+        });
+    }
+
     fn kept_gateway(&self, domain: &Label) -> Option<KeptGateway> {
         self.read_gateway(domain)
     }
@@ -208,10 +202,10 @@ impl Issuance for WireIssuance {
 }
 
 /// The answer to a call, within `wire_call_time`.
-async fn answer(call: impl Future<Output = Result<tonic::Response<MintResponse>, Status>>) -> Result<Svid, IssueError> {
+async fn answer<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, IssueError> {
     let patience = Duration::from_millis(limits::WIRE_CALL_TIME.default);
     match timeout(patience, call).await {
-        Ok(Ok(response)) => svid(response.into_inner()),
+        Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(refusal(&status)),
         Err(_) => Err(IssueError::Unavailable("control did not answer in time".to_owned())),
     }
@@ -222,15 +216,24 @@ fn refusal(status: &Status) -> IssueError {
     match status.code() {
         Code::PermissionDenied => IssueError::NotEntitled(words),
         Code::InvalidArgument => IssueError::BadRequest(words),
+        Code::ResourceExhausted => IssueError::Limited(words),
         _ => IssueError::Unavailable(words),
     }
 }
 
-fn svid(response: MintResponse) -> Result<Svid, IssueError> {
-    let spiffe_id = SpiffeId::parse(&response.spiffe_id)
-        .map_err(|_| IssueError::Unavailable("control answered with something that is no identity".to_owned()))?;
+fn strange(what: impl core::fmt::Display) -> IssueError {
+    IssueError::Unavailable(format!("control answered {what}"))
+}
+
+/// An answer is for what was asked, or for nobody.
+fn is_for(is: &SpiffeId, asked: &SpiffeId) -> Result<(), IssueError> {
+    if is == asked { Ok(()) } else { Err(strange(format_args!("with the identity `{is}`"))) }
+}
+
+pub(super) fn svid(response: MintResponse) -> Result<Svid, IssueError> {
+    let spiffe_id = SpiffeId::parse(&response.spiffe_id).map_err(|_| strange("with something that is no identity"))?;
     if response.chain.is_empty() {
-        return Err(IssueError::Unavailable("control answered without a certificate".to_owned()));
+        return Err(strange("without a certificate"));
     }
     Ok(Svid {
         spiffe_id,
@@ -238,5 +241,19 @@ fn svid(response: MintResponse) -> Result<Svid, IssueError> {
         not_before: Timestamp::from_micros(response.not_before),
         not_after: Timestamp::from_micros(response.not_after),
         serial: response.serial,
+    })
+}
+
+fn jwt_svid(response: MintJwtResponse) -> Result<JwtSvid, IssueError> {
+    let token = Zeroizing::new(response.token);
+    let spiffe_id = SpiffeId::parse(&response.spiffe_id).map_err(|_| strange("with something that is no identity"))?;
+    if token.is_empty() {
+        return Err(strange("without a token"));
+    }
+    Ok(JwtSvid {
+        spiffe_id,
+        token,
+        issued_at: Timestamp::from_micros(response.issued_at),
+        not_after: Timestamp::from_micros(response.not_after),
     })
 }

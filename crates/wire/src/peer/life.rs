@@ -235,7 +235,8 @@ impl Life {
         if !is_complete || self.unkept.contains_key(SIGNALS) {
             (have.epoch, have.signals_digest) = (0, Vec::new());
         }
-        if self.unkept.contains_key(BUNDLES) {
+        let is_whole = self.held.bundles.as_ref().is_some_and(|held| held.refused.is_empty());
+        if !is_whole || self.unkept.contains_key(BUNDLES) {
             (have.bundles, have.bundles_digest) = (0, Vec::new());
         }
         have

@@ -8,7 +8,9 @@ use types::Timestamp;
 use super::{
     assembly::{self, Assembly},
     beat::{Beat, Beats},
-    held::{Belief, BundleList, Held, Refused, Signals},
+    bundles::{self, Taken},
+    held::{Belief, Held, Refused, Signals},
+    pins::Pins,
     shelf::Shelf,
 };
 
@@ -39,8 +41,12 @@ pub(super) fn restore(shelf: &Shelf, belief: &Belief, now: Timestamp) -> Restore
     }
     // what lies below the floor is used as what it is: the last good state, but never the latest
     let below = Held::default();
-    if let Some((list, bundles, set)) = read(shelf, BUNDLES, now, |bytes| bundles(belief, &below, bytes, now)) {
-        (restored.held.bundles, restored.bundles) = (Some(list), Some((bundles, set)));
+    // what was held to a root stays so, also while the list itself is not valid by this clock
+    restored.held.pins = read(shelf, BUNDLES, now, pins).unwrap_or_default();
+    let pinned = Held { pins: restored.held.pins.clone(), ..Held::default() };
+    if let Some(taken) = read(shelf, BUNDLES, now, |bytes| bundles(belief, &pinned, bytes, now)) {
+        let Taken { list, pins, bundles, set } = taken;
+        (restored.held.bundles, restored.held.pins, restored.bundles) = (Some(list), pins, Some((bundles, set)));
     }
     if let Some((list, state)) = read(shelf, SIGNALS, now, |bytes| signals(belief, &below, bytes, now)) {
         (restored.held.signals, restored.signals) = (Some(list), Some(state));
@@ -72,14 +78,14 @@ fn unreadable() -> Refused {
     Refused::new(api::protocol::refusals::CONTENT, "it cannot be read")
 }
 
-fn bundles(
-    belief: &Belief,
-    below: &Held,
-    bytes: &[u8],
-    now: Timestamp,
-) -> Result<(BundleList, Bundles, BundleSet), Refused> {
-    let kept = wire::Bundles::decode(bytes).map_err(|_| unreadable())?;
-    belief.bundles(below, &kept, now)?.ok_or_else(unreadable)
+fn pins(bytes: &[u8]) -> Result<Pins, Refused> {
+    let kept = bundles::OnDisk::decode(bytes).map_err(|_| unreadable())?;
+    Ok(Pins::decode(kept.pins)?)
+}
+
+fn bundles(belief: &Belief, pinned: &Held, bytes: &[u8], now: Timestamp) -> Result<Taken, Refused> {
+    let bundles::OnDisk { signed, items, .. } = bundles::OnDisk::decode(bytes).map_err(|_| unreadable())?;
+    belief.bundles(pinned, &wire::Bundles { signed, items }, now)?.ok_or_else(unreadable)
 }
 
 fn signals(belief: &Belief, below: &Held, bytes: &[u8], now: Timestamp) -> Result<(Signals, signal::State), Refused> {

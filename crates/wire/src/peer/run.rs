@@ -21,9 +21,10 @@ use types::limits;
 use super::{
     Config,
     connect::{self, Remote, Target},
-    follow::{Again, Ended, follow},
+    follow::follow,
     life::Life,
     node::{self, Node},
+    opening::{Again, Ended},
     outlets::Outlets,
     shelf::digest_of,
 };

@@ -11,6 +11,7 @@ use prost::Message;
 
 use super::{
     assembly::Assembly,
+    bundles::Taken,
     coming::Came,
     held::{Manifest, Publication, Refused, Served},
     life::{Life, Next, Work},
@@ -19,7 +20,7 @@ use super::{
 };
 use types::Timestamp;
 
-use crate::content;
+use crate::content::{self, Registrations};
 
 impl Life {
     /// Signals. A revocation counts from the moment it is verified, whether or not the disk takes it; it is acknowledged
@@ -45,15 +46,16 @@ impl Life {
         }
     }
 
-    /// Bundles. A root that is gone counts at once, as [`Self::take_signals`].
+    /// Bundles. A root that is gone counts at once, as [`Self::take_signals`]; one that nobody vouches for never.
     pub(super) async fn take_bundles(&mut self, update: wire::Bundles) -> Next {
         let number = claimed_number(update.signed.as_ref());
         let now = self.now();
         let taken = self.belief().and_then(|belief| belief.bundles(&self.held, &update, now));
         match taken {
-            Ok(Some((list, bundles, set))) => {
-                let content = list.whole().encode_to_vec();
+            Ok(Some(Taken { list, pins, bundles, set })) => {
+                let content = list.encode(&pins);
                 self.held.bundles = Some(list);
+                self.held.pins = pins;
                 self.held.raise_floors();
                 self.outlets.issuance.put_bundles(bundles, set);
                 self.outlets.changed();
@@ -70,7 +72,9 @@ impl Life {
     fn stand(&self, kind: Kind, number: u64) -> Next {
         let name = if kind == Kind::Signals { SIGNALS } else { BUNDLES };
         let is_incomplete = kind == Kind::Signals && self.held.signals.as_ref().is_some_and(|held| !held.is_complete);
+        let strangers = self.strangers().filter(|_| kind == Kind::Bundles);
         let refused = match self.unkept.get(name) {
+            _ if strangers.is_some() => Refused::new(refusals::FORGED, strangers.unwrap_or_default()),
             Some(why) => Refused::new(refusals::NOT_KEPT, why.as_str()),
             None if is_incomplete => {
                 Refused::new(refusals::INVALID, "it holds revocations that this release does not know")
@@ -80,13 +84,31 @@ impl Life {
         Next::Ack(self.refuse(kind, number, refused))
     }
 
-    /// The workloads of an agent's node.
+    /// The roots that are told and that the pins refuse, with what to do about them.
+    fn strangers(&self) -> Option<String> {
+        let refused = self.held.bundles.as_ref().map(|list| &list.refused).filter(|refused| !refused.is_empty())?;
+        let anew = match self.node.shelf() {
+            Some(shelf) => format!("stop this node, remove `{}`, and start it", shelf.path(BUNDLES).display()),
+            None => "start this process anew".to_owned(),
+        };
+        Some(format!("{refused}; what was in force stays. Where you know it to be right: {anew}"))
+    }
+
+    /// The workloads of an agent's node. Those that are understood count at once; it is acknowledged when all are.
     pub(super) fn take_registrations(&mut self, update: &wire::Registrations) -> Next {
         match content::read_registrations(&update.workloads) {
-            Ok(registered) => {
-                self.outlets.issuance.put_registered(registered);
+            Ok(Registrations { known, unknown }) => {
+                self.outlets.issuance.put_registered(known);
                 self.held.registrations = update.generation;
-                Next::Ack(self.ack(Kind::Unspecified, update.generation))
+                let Some(first) = unknown.first() else {
+                    return Next::Ack(self.ack(Kind::Unspecified, update.generation));
+                };
+                let why = format!(
+                    "it holds rules of {} workloads, such as `{first}`, that this release does not know and that recognise \
+                     nobody here: bring this agent up to date",
+                    unknown.len()
+                );
+                Next::Ack(self.refuse(Kind::Unspecified, update.generation, Refused::new(refusals::INVALID, why)))
             }
             Err(error) => self.refused(Kind::Unspecified, update.generation, error.into()),
         }
@@ -207,7 +229,7 @@ impl Life {
             told.push(self.stand(Kind::Signals, number));
         }
         let bundles = self.held.bundles.as_ref().filter(|_| self.unkept.contains_key(BUNDLES));
-        if let Some((number, content)) = bundles.map(|held| (held.fact.number(), held.whole().encode_to_vec()))
+        if let Some((number, content)) = bundles.map(|held| (held.fact.number(), held.encode(&self.held.pins)))
             && self.keep(BUNDLES, content).await
         {
             told.push(self.stand(Kind::Bundles, number));

@@ -297,10 +297,8 @@ async fn a_gateway_starts_with_what_was_kept() {
     let roots = vec![fake.root.der().to_vec()];
     let mut bundles = api::issuance::Bundles { generation: 6, ..Default::default() };
     bundles.roots.insert(domain, roots);
-    let items = countersign_wire::content::bundle_items(&bundles);
-    let digest = countersign_wire::content::digest(items.iter().map(Vec::as_slice));
-    let signed = Some(fake.sign(wire::Kind::Bundles, 6, digest));
-    assert_eq!(session.give_bundles(wire::Bundles { signed, items }).await.refused, "");
+    let bundles = fake.bundles_of(6, bundles, &Default::default());
+    assert_eq!(session.give_bundles(bundles).await.refused, "");
     let issuance = peer.issuance().await.unwrap();
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap();

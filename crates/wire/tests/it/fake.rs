@@ -14,11 +14,15 @@ use api::{
     protocol,
     wire::{
         self, Ack, Blob, ChallengeRequest, ChallengeResponse, Entry, Heartbeat, Hello, JoinRequest, JoinResponse, Kind,
-        Load, Manifest, MintGatewayRequest, MintResponse, MintWorkloadRequest, Received, RejoinRequest, RenewRequest,
-        Report, Shipped, Signed, Update, Welcome, report, update, wire_server,
+        Load, Manifest, MintGatewayRequest, MintJwtRequest, MintJwtResponse, MintResponse, MintWorkloadRequest,
+        Received, RejoinRequest, RenewRequest, Report, Shipped, Signed, Update, Welcome, report, update, wire_server,
     },
 };
-use countersign_wire::{Config, ControlAt, content, fact, memory, server, system};
+use countersign_wire::{
+    Config, ControlAt,
+    content::{self, Succession},
+    fact, memory, server, system,
+};
 use identity::{Bundle, BundleSet};
 use rcgen::SigningKey;
 use runtime::tls::{Trust, system_server};
@@ -49,6 +53,10 @@ struct Inner {
     tokens: Mutex<BTreeMap<String, Option<Vec<u8>>>>,
     serial: Mutex<u8>,
     rejoins: Mutex<u32>,
+    /// Who joins is an agent.
+    is_for_agents: Mutex<bool>,
+    /// Of the last certificate that was asked for.
+    predecessor: Mutex<Option<wire::Predecessor>>,
 }
 
 pub fn organisation() -> TrustDomain {
@@ -80,6 +88,8 @@ impl Fake {
             tokens: Mutex::default(),
             serial: Mutex::new(1),
             rejoins: Mutex::default(),
+            is_for_agents: Mutex::default(),
+            predecessor: Mutex::default(),
         });
         Arc::new(Self { clock, root, publisher, inner, sessions: tokio::sync::Mutex::new(sessions) })
     }
@@ -90,6 +100,11 @@ impl Fake {
 
     pub fn rejoins(&self) -> u32 {
         *self.inner.rejoins.lock().unwrap()
+    }
+
+    /// The predecessor in the last request for a workload's certificate.
+    pub fn predecessor(&self) -> Option<wire::Predecessor> {
+        self.inner.predecessor.lock().unwrap().clone()
     }
 
     /// Serves over memory; the connector for a peer.
@@ -192,9 +207,21 @@ impl Fake {
     }
 
     pub fn bundles(&self, number: u64) -> wire::Bundles {
-        let mut bundles = Bundles { generation: number, roots: BTreeMap::new() };
+        self.bundles_of(number, Bundles::default(), &BTreeMap::new())
+    }
+
+    /// The same with more trust domains, and who vouches for their roots.
+    pub fn bundles_of(
+        &self,
+        number: u64,
+        mut bundles: Bundles,
+        successions: &BTreeMap<TrustDomain, Vec<Succession>>,
+    ) -> wire::Bundles {
         bundles.roots.insert(system::domain(&organisation()).unwrap(), vec![self.root.der().to_vec()]);
-        let items = content::bundle_items(&bundles);
+        self.bundles_from(number, content::bundle_items(&bundles, successions))
+    }
+
+    pub fn bundles_from(&self, number: u64, items: Vec<Vec<u8>>) -> wire::Bundles {
         let digest = content::digest(items.iter().map(Vec::as_slice));
         wire::Bundles { signed: Some(self.sign(Kind::Bundles, number, digest)), items }
     }
@@ -231,6 +258,12 @@ impl Fake {
         let root_sha256 = sha256(self.root.der());
         let control = ControlAt::Remote { url: format!("https://{address}"), root_sha256, token_file };
         self.config(Role::Proxy, control, data)
+    }
+
+    /// The same for an agent.
+    pub fn remote_agent(&self, address: SocketAddr, data: &Path, token: Option<&str>) -> Config {
+        *self.inner.is_for_agents.lock().unwrap() = true;
+        Config { role: Role::Agent, ..self.remote(address, data, token) }
     }
 
     /// Everything that a proxy needs, acknowledged.
@@ -301,6 +334,13 @@ impl Session {
         match self.report().await {
             Some(report::Report::Ack(ack)) => ack,
             other => panic!("Ack and not {other:?}"),
+        }
+    }
+
+    pub async fn holdings(&mut self) -> wire::Holdings {
+        match self.report().await {
+            Some(report::Report::Holdings(holdings)) => holdings,
+            other => panic!("Holdings and not {other:?}"),
         }
     }
 
@@ -406,7 +446,8 @@ impl Inner {
     }
 
     fn answer(&self, csr: &[u8], name: &str) -> Response<JoinResponse> {
-        let chain = self.mint(&format!("proxy/{name}"), csr, 86_400);
+        let role = if *self.is_for_agents.lock().unwrap() { "agent" } else { "proxy" };
+        let chain = self.mint(&format!("{role}/{name}"), csr, 86_400);
         Response::new(JoinResponse { chain, root: self.root.der().to_vec(), rejoin_within_seconds: 604_800 })
     }
 }
@@ -462,10 +503,18 @@ impl wire_server::Wire for Service {
 
     async fn mint_workload(&self, request: Request<MintWorkloadRequest>) -> Answer<MintResponse> {
         let request = request.into_inner();
-        if content::read_selectors(request.selectors.unwrap()).unwrap().uid != 1001 {
-            return Err(Status::permission_denied("no rule matches"));
-        }
+        judge(request.selectors)?;
+        *self.0.predecessor.lock().unwrap() = request.predecessor;
         Ok(Response::new(self.minted(&request.spiffe_id, &request.csr)))
+    }
+
+    async fn mint_jwt(&self, request: Request<MintJwtRequest>) -> Answer<MintJwtResponse> {
+        let MintJwtRequest { selectors, spiffe_id, audience } = request.into_inner();
+        judge(selectors)?;
+        let (issued_at, not_after) = (self.0.clock.now().micros(), self.0.clock.now().plus_seconds(300).micros());
+        let spiffe_id = if audience == ["somebody-else"] { format!("{spiffe_id}-else") } else { spiffe_id };
+        let token = if audience == ["nothing"] { String::new() } else { format!("e30.{}.c2ln", audience.join(",")) };
+        Ok(Response::new(MintJwtResponse { spiffe_id, token, issued_at, not_after }))
     }
 
     async fn mint_gateway(&self, request: Request<MintGatewayRequest>) -> Answer<MintResponse> {
@@ -479,6 +528,15 @@ impl wire_server::Wire for Service {
 
     async fn ship(&self, _: Request<Streaming<Shipped>>) -> Answer<Sent<Received>> {
         Err(Status::unimplemented("not here"))
+    }
+}
+
+/// Control as an issuer: one user is known, one asks too often.
+fn judge(selectors: Option<wire::Selectors>) -> Result<(), Status> {
+    match content::read_selectors(&selectors.unwrap()).unwrap().uid {
+        1001 => Ok(()),
+        1003 => Err(Status::resource_exhausted("600 a minute and no more")),
+        _ => Err(Status::permission_denied("no rule matches")),
     }
 }
 

@@ -4,18 +4,13 @@ use std::time::Duration;
 
 use api::{
     admin::Role,
-    issuance::IssueError,
-    wire::{self, Ask, Entry, Kind, Registration, Rule, report, update},
+    wire::{self, Ask, Entry, Kind, report, update},
 };
 use countersign_wire::{Link, NoState, content, start};
 use prost::Message;
-use types::{Clock, Selectors, SpiffeId};
+use types::{Clock, SpiffeId};
 
 use crate::fake::*;
-
-fn selectors(uid: u32) -> Selectors {
-    Selectors { pid: 1, uid, gid: 1, path: None, path_in_data: None, sha256: None }
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_proxy_is_ready_when_it_has_everything_and_not_before() {
@@ -308,41 +303,6 @@ async fn control_sees_what_it_asks_for() {
         let fact = countersign_wire::fact::open(&signed.unwrap(), kind, &organisation(), &known, fake.clock.now());
         assert_eq!(fact.unwrap().number(), 5);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_agent_answers_from_its_registrations_and_control_mints() {
-    let fake = Fake::new();
-    let peer = start(fake.in_memory(Role::Agent)).unwrap();
-    let mut session = fake.session().await;
-    session.hello().await;
-    session.welcome().await;
-    session.give_bundles(fake.bundles(1)).await;
-    let issuance = peer.issuance().await.unwrap();
-    assert_eq!(peer.state().await.err(), Some(NoState::Agent));
-    assert!(matches!(issuance.entitled(&selectors(1001)).await, Err(IssueError::Unavailable(_))));
-    let id = SpiffeId::parse("spiffe://shop.example.internal/checkout").unwrap();
-    let rules = vec![Rule { uid: Some(1001), ..Rule::default() }];
-    let workloads = vec![Registration { spiffe_id: id.as_str().to_owned(), rules }];
-    let mut changes = issuance.changes();
-    session.send(update::Update::Registrations(wire::Registrations { generation: 4, workloads })).await;
-    assert_eq!(session.ack().await.have.unwrap().registrations, 4);
-    changes.changed().await.unwrap();
-    assert_eq!(issuance.entitled(&selectors(1001)).await.unwrap(), std::slice::from_ref(&id));
-    assert_eq!(issuance.entitled(&selectors(1002)).await.unwrap(), []);
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-    let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
-    assert_eq!(issuance.mint_workload(&selectors(1001), &id, csr.der()).await.unwrap().spiffe_id, id);
-    let refused = issuance.mint_workload(&selectors(1002), &id, csr.der()).await;
-    assert_eq!(refused, Err(IssueError::NotEntitled("no rule matches".to_owned())));
-    let gateway = issuance.mint_gateway(&label("shop"), &label("edge-1"), csr.der()).await;
-    assert!(matches!(gateway, Err(IssueError::NotEntitled(_))), "an agent is no gateway");
-    session.close();
-    let mut link = peer.link();
-    link.wait_for(|link| matches!(link, Link::Waiting { .. })).await.unwrap();
-    let unavailable = issuance.mint_workload(&selectors(1001), &id, csr.der()).await;
-    assert!(matches!(unavailable, Err(IssueError::Unavailable(_))), "{unavailable:?}");
-    assert_eq!(issuance.entitled(&selectors(1001)).await.unwrap(), [id]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,8 @@
 mod apart;
 mod fake;
 mod following;
+mod issuing;
 mod network;
+mod pinned;
 mod properties;
 mod refusing;

@@ -9,6 +9,7 @@ mod browser;
 mod faults;
 mod headers;
 mod identity;
+mod issuer;
 mod kill;
 mod limits;
 mod modes;

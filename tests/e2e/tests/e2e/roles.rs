@@ -16,6 +16,9 @@ mod parted;
 mod restored;
 mod stolen;
 
+pub use disk::SmallDisk;
+pub use restored::faketime;
+
 /// One proxy that is up, and the caller that may.
 fn one_proxy(upstream: &Upstream) -> (Fleet, Identity) {
     let mut fleet = Fleet::start(upstream);

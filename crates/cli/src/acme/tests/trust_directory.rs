@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::json;
 use trustdir::{MemoryFiles, Revision, Service, load, run_tests};
-use types::{Method, RouteId, UnixRule};
+use types::attest::UnixParts;
+use types::{AttestRule, Method, RouteId, UnixRule};
 
 use super::{Running, call};
 use crate::acme::{
@@ -82,7 +83,11 @@ fn its_names_are_those_of_the_catalogue() {
 fn every_workload_is_attested_by_its_own_path() {
     for (id, workload) in revision().workloads() {
         let path = types::PathRule::parse(&format!("$DATA/bin/acme-{}", id.name())).unwrap();
-        assert_eq!(workload.rules, [UnixRule::new(None, None, Some(path), None).unwrap()], "{id}");
+        assert_eq!(
+            workload.rules,
+            [AttestRule::from(UnixRule::new(UnixParts { path: Some(path), ..UnixParts::default() }).unwrap())],
+            "{id}"
+        );
     }
 }
 

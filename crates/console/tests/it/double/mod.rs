@@ -6,17 +6,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use api::admin::{
-    Access, AccessResult, Admin, Answer, Approve, Bundle, Certificate, Certified, Certify, Clause, Completion, Count,
-    CountQuery, Counts, Decision, DecisionQuery, Decisions, Entry, Explanation, Failure, FailureCode, Finding, Health,
-    Identity, Impersonate, Impersonated, JoinToken, ListenerStatus, LoginLink, MakeJoinToken, MapDomain, Minute,
-    NearPermit, Noted, Peer, PolicyNote, Proposal, Publication, PublicationKind, Publish, Published, Reach, Restore,
-    Retire, Revocation, Revoke, Rollback, Session, Severity, Status, Withdraw,
+    Access, AccessResult, Admin, Answer, Approve, Budget, Bundle, Certificate, Certified, Certify, Clause, Completion,
+    Count, CountQuery, Counts, Decision, DecisionQuery, Decisions, Entry, Explanation, Failure, FailureCode, Federated,
+    Finding, Health, Identity, Impersonate, Impersonated, JoinToken, ListenerStatus, LoginLink, MakeJoinToken,
+    MapDomain, Minute, NearPermit, Noted, Peer, PolicyNote, Proposal, Publication, PublicationKind, Publish, Published,
+    Reach, Registered, Restore, Retire, Revocation, Revoke, Rollback, Rotate, Rotation, Session, Severity, Status,
+    Withdraw,
 };
 use types::facts::{Outcome, Protocol};
 use types::{Clock, DecisionId, Mode, Timestamp};
 
 mod acme;
 mod fleet;
+mod identity;
 
 use acme::{KINDS, Kind, NEAR_SOURCE, steps};
 
@@ -48,6 +50,7 @@ pub struct Double {
     revocations: Mutex<Vec<Revocation>>,
     publications: Mutex<Vec<Publication>>,
     proposals: Mutex<Vec<Proposal>>,
+    rotations: Mutex<Vec<Rotation>>,
     sessions: Mutex<BTreeMap<String, String>>,
     /// Secrets, and whom they log in.
     links: Mutex<Vec<(String, String)>>,
@@ -66,6 +69,7 @@ impl Double {
             revocations: Mutex::default(),
             publications: Mutex::default(),
             proposals: Mutex::default(),
+            rotations: Mutex::default(),
             sessions: Mutex::default(),
             links: Mutex::default(),
             problems: Mutex::default(),
@@ -75,6 +79,7 @@ impl Double {
             *double.publications.lock().unwrap() = double.history(now);
             *double.revocations.lock().unwrap() = double.revoked(now);
             *double.proposals.lock().unwrap() = double.proposed(now);
+            *double.rotations.lock().unwrap() = double.moving(now);
         }
         double
     }
@@ -434,6 +439,26 @@ impl Admin for Double {
 
     fn bundle(&self, domain: &str) -> Result<Bundle, Failure> {
         Err(Failure::new(FailureCode::NotFound, format!("the double has no roots of `{domain}`"), ""))
+    }
+
+    fn identities(&self) -> Result<Vec<Registered>, Failure> {
+        Ok(self.registered(self.clock.now()))
+    }
+
+    fn budget(&self) -> Result<Budget, Failure> {
+        Ok(self.outage_budget(self.clock.now()))
+    }
+
+    fn rotations(&self) -> Result<Vec<Rotation>, Failure> {
+        Ok(self.rotations.lock().unwrap().clone())
+    }
+
+    fn rotate(&self, operator: &str, request: &Rotate) -> Result<Rotation, Failure> {
+        self.rotated(operator, request)
+    }
+
+    fn federated(&self) -> Result<Vec<Federated>, Failure> {
+        Ok(self.foreign_domains(self.clock.now()))
     }
 
     fn may_view(&self, _: &str) -> Result<(), Failure> {

@@ -280,7 +280,8 @@ async fn an_agent_is_told_of_the_workloads_of_its_groups_and_of_nothing_else() {
             Content::Registrations(registrations) => Some(registrations.clone()),
             _ => None,
         });
-        last.unwrap().workloads.into_iter().map(|workload| workload.spiffe_id).collect::<Vec<_>>()
+        let read = ::wire::content::read_registrations(&last.unwrap().workloads).unwrap();
+        read.known.into_iter().map(|(workload, _)| workload.id.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(told(&agent), ["spiffe://shop.example.internal/storefront"]);
     assert_eq!(agent.count(|c| matches!(c, Content::Manifest(_) | Content::Signals(_))), 0);

@@ -230,13 +230,14 @@ async fn each_role_asks_for_its_own_and_an_agent_for_its_place() {
     let (agent, key) = net.joined(&world, Role::Agent, "node", Some("pool-a")).await;
     let selectors = Some(api::wire::Selectors { pid: 1, uid: 2, gid: 3, ..api::wire::Selectors::default() });
     let spiffe_id = "spiffe://shop.example.internal/storefront".to_owned();
-    let request = MintWorkloadRequest { selectors, spiffe_id, csr: csr(&key) };
+    let request = MintWorkloadRequest { selectors, spiffe_id, csr: csr(&key), predecessor: None };
     let refused = net.client(agent.clone()).await.mint_workload(request.clone()).await.unwrap_err();
     assert_eq!((refused.code(), refused.message()), (Code::PermissionDenied, "the double places nobody"));
     let mut here = net.client(in_process(Role::Agent, "local")).await;
     here.mint_workload(request.clone()).await.unwrap_err();
     let asked: Vec<String> = world.told.acts().into_iter().filter(|act| act.starts_with("place")).collect();
-    assert_eq!(asked, ["place Groups({Label(\"pool-a\")})", "place Everywhere"]);
+    let node = "place Node { name: Label(\"node\"), groups: {Label(\"pool-a\")} }";
+    assert_eq!(asked, [node, "place Everywhere"]);
     let gateway = MintGatewayRequest { domain: "shop".to_owned(), csr: csr(&key) };
     assert_eq!(net.client(agent).await.mint_gateway(gateway.clone()).await.unwrap_err().code(), Code::PermissionDenied);
     let token = net.token(Role::Proxy, "edge", None, Some(&["shop"]));

@@ -155,6 +155,18 @@ impl Net {
     }
 }
 
+/// Waits until something holds.
+pub async fn until(mut holds: impl FnMut() -> bool) {
+    for _ in 0..1_000 {
+        if holds() {
+            return;
+        }
+        // tidy: what control heard is asked for, and nobody is told
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it did not come to that");
+}
+
 pub fn in_process(role: Role, name: &str) -> Who {
     Who::InProcess { role, name: Label::parse(name).unwrap() }
 }
@@ -256,7 +268,8 @@ impl Fake {
 
     /// The words of the goodbye that comes in the end, and whether coming again makes sense.
     pub async fn goodbye(&mut self) -> (String, bool) {
-        match self.until(|_| false).await {
+        let last = tokio::time::timeout(Duration::from_secs(30), self.until(|_| false));
+        match last.await.expect("it does not end") {
             Some(Content::Goodbye(goodbye)) => (goodbye.why, goodbye.retry),
             other => panic!("{other:?}"),
         }

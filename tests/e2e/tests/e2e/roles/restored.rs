@@ -65,7 +65,7 @@ fn clocks_an_hour_apart_are_told_and_nothing_that_was_revoked_comes_back() {
 }
 
 /// libfaketime of Debian, where it is installed.
-fn faketime() -> Option<&'static str> {
+pub fn faketime() -> Option<&'static str> {
     const PLACES: [&str; 2] = [
         "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
         "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use api::admin::{
-    Access, AccessResult, Answer, Approve, Bundle, Certificate, Certified, Certify, Clause, Completion, Count, Counts,
-    Damage, Decision, Entry, Explanation, Failure, FailureCode, Finding, Health, Identity, Impersonate, Impersonated,
-    JoinToken, ListenerStatus, LoginLink, MakeJoinToken, MapDomain, MapService, Minute, NearPermit, Need, Noted, Peer,
-    PeerLoad, PeerLog, PolicyNote, Proposal, Publication, PublicationKind, Publish, Published, Reach, Refusals,
-    Restore, Retire, Revocation, Revoke, Role, Rollback, Severity, Status, Step, StepResult, Withdraw,
+    Access, AccessResult, Answer, Approve, Budget, BudgetLine, Bundle, Certificate, Certified, Certify, Clause,
+    Completion, Count, Counts, Damage, Decision, Entry, Explanation, Failure, FailureCode, Federated, Finding, Health,
+    Held, Identity, Impersonate, Impersonated, JoinToken, Keys, ListenerStatus, LoginLink, MakeJoinToken, MapDomain,
+    MapService, Minute, NearPermit, Need, Noted, Peer, PeerLoad, PeerLog, PolicyNote, Proposal, Publication,
+    PublicationKind, Publish, Published, Reach, Refusals, Registered, Restore, Retire, Revocation, Revoke, Role,
+    Rollback, Rotate, Rotation, RotationAct, RotationPhase, Severity, Status, Step, StepResult, Withdraw,
 };
 use serde_json::{Value, json};
 use types::facts::{Outcome, Protocol};
-use types::{DecisionId, Mode, Timestamp};
+use types::{DecisionId, KeyKind, Mode, Timestamp};
 
 use super::put;
 
@@ -41,6 +42,7 @@ pub(super) fn all() -> BTreeMap<&'static str, Vec<Value>> {
     installation(&mut all);
     decisions(&mut all);
     access(&mut all);
+    identities(&mut all);
     revisions(&mut all);
     trust_and_fleet(&mut all);
     operators(&mut all);
@@ -186,7 +188,6 @@ fn decisions(all: &mut BTreeMap<&'static str, Vec<Value>>) {
 }
 
 fn access(all: &mut BTreeMap<&'static str, Vec<Value>>) {
-    put(all, "Bundle", [Bundle { trust_domain: text(), roots: text() }]);
     let count = |answer| Count {
         caller: text(),
         service: text(),
@@ -208,6 +209,77 @@ fn access(all: &mut BTreeMap<&'static str, Vec<Value>>) {
         reason: text(),
     };
     put(all, "Access", every!(AccessResult: Allowed, Conditional, Refused).map(access));
+}
+
+fn identities(all: &mut BTreeMap<&'static str, Vec<Value>>) {
+    put(all, "Bundle", [Bundle { trust_domain: text(), roots: text(), document: text() }]);
+    let held = Held { node: text(), serial: text(), not_after: at(), failures: 1, connected: true };
+    let registered = |key| Registered {
+        spiffe_id: text(),
+        workload: text(),
+        key,
+        ttl_seconds: 1,
+        rules: texts(),
+        runs_on: Some(texts()),
+        revoked: true,
+        held: vec![held.clone()],
+    };
+    let kinds = every!(KeyKind: P256, P384, Rsa2048);
+    put(all, "KeyKind", kinds);
+    put(all, "Registered", kinds.map(registered));
+    put(all, "Registered", [Registered { runs_on: None, ..registered(KeyKind::P256) }]);
+    let line = BudgetLine { spiffe_id: text(), node: text(), not_after: at(), seconds: 1 };
+    let budget = Budget {
+        at: at(),
+        first_failure: Some(at()),
+        seconds: Some(1),
+        first: vec![line],
+        counted: 1,
+        unknown: texts(),
+    };
+    put(all, "Budget", [Budget { first_failure: None, seconds: None, ..budget.clone() }, budget]);
+    put(all, "Keys", every!(Keys: X509, Jwt));
+    let rotation = |phase| Rotation {
+        domain: text(),
+        keys: Keys::X509,
+        phase,
+        since: Some(at()),
+        held: true,
+        current: text(),
+        other: text(),
+        key: KeyKind::P256,
+        waiting_for: texts(),
+        given_up: texts(),
+        retires_at: Some(at()),
+        not_after: Some(at()),
+        reach: Some(Reach::default()),
+    };
+    let phases = every!(RotationPhase: Idle, Prepared, Published, Acknowledged, Signing);
+    put(all, "RotationPhase", phases);
+    put(all, "Rotation", phases.map(rotation));
+    let idle = Rotation {
+        since: None,
+        retires_at: None,
+        not_after: None,
+        reach: None,
+        ..rotation(RotationPhase::Idle)
+    };
+    put(all, "Rotation", [idle]);
+    let acts = every!(RotationAct: Start, Back, Emergency);
+    put(all, "RotationAct", acts);
+    put(all, "Rotate", acts.map(|act| Rotate { domain: text(), keys: Keys::Jwt, act, reason: text() }));
+    let federated = |profile: &str| Federated {
+        trust_domain: text(),
+        url: text(),
+        profile: profile.to_owned(),
+        roots: 1,
+        sequence: Some(1),
+        fetched: Some(at()),
+        next: Some(at()),
+        problem: text(),
+    };
+    let first = Federated { sequence: None, fetched: None, next: None, ..federated("https_web") };
+    put(all, "Federated", [first, federated("https_web"), federated("https_spiffe")]);
 }
 
 fn revisions(all: &mut BTreeMap<&'static str, Vec<Value>>) {

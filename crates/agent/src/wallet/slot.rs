@@ -1,0 +1,84 @@
+//! One identity's certificate: when it is due, and what becomes of it when a renewal fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use api::issuance::{Predecessor, Svid};
+use types::Timestamp;
+
+use crate::key;
+use crate::refusal::Refusal;
+use crate::retry::{later, pause};
+use crate::secret::Secret;
+use crate::trust::Known;
+
+/// An SVID with its key.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub svid: Arc<Svid>,
+    pub key: Secret,
+    /// When to ask again: at half-life, or after a pause when that failed.
+    pub renew_at: Timestamp,
+    /// Attempts to renew it that failed, as everybody sees who has it.
+    pub failures: Arc<AtomicU32>,
+    /// Under which bundles it was looked at last.
+    seen_under: u64,
+}
+
+/// Empty before the first certificate, and after a refusal.
+#[derive(Default)]
+pub(super) struct Slot(Option<Held>);
+
+impl Held {
+    /// Just minted, and verified under the bundles of that version.
+    pub fn new(svid: Svid, key: Secret, renew_at: Timestamp, version: u64) -> Self {
+        Self { svid: Arc::new(svid), key, renew_at, failures: Arc::default(), seen_under: version }
+    }
+
+    /// The proof that its key is here. Without one a renewal is a first certificate.
+    pub fn as_predecessor(&self, csr_der: &[u8]) -> Option<Predecessor> {
+        let proof = key::predecessor(self.svid.chain_der.first()?, &self.key, csr_der);
+        proof.inspect_err(|error| tracing::warn!(error, "the old key could not sign for the new one")).ok()
+    }
+}
+
+impl Slot {
+    pub const fn held(&self) -> Option<&Held> {
+        self.0.as_ref()
+    }
+
+    /// Whether to mint now. What does not verify under new bundles is due at once: its root was given up in an emergency.
+    pub fn is_due(&mut self, now: Timestamp, known: &Known) -> bool {
+        let Some(held) = self.0.as_mut() else { return true };
+        if held.seen_under != known.version {
+            held.seen_under = known.version;
+            if let Err(refusal) = known.verify(&held.svid, now) {
+                let id = &held.svid.spiffe_id;
+                tracing::warn!(%id, serial = held.svid.serial, %refusal, "no longer good under the bundle; renewed at once");
+                held.renew_at = held.renew_at.min(now);
+            }
+        }
+        held.renew_at <= now
+    }
+
+    /// Takes the outcome of a renewal. A valid certificate outlives a failure, but not a refusal.
+    pub fn settle(&mut self, minted: Result<Held, Refusal>, now: Timestamp) -> Result<(), Refusal> {
+        let refusal = match minted {
+            Ok(held) => {
+                self.0 = Some(held);
+                return Ok(());
+            }
+            Err(refusal) => refusal,
+        };
+        let held = self.0.as_mut().filter(|held| !refusal.is_final() && held.svid.not_after > now);
+        let Some(held) = held else {
+            self.0 = None;
+            return Err(refusal);
+        };
+        let failures = held.failures.fetch_add(1, Ordering::Relaxed);
+        held.renew_at = later(now, pause(failures));
+        let valid_until = held.svid.not_after;
+        tracing::warn!(error = %refusal, id = %held.svid.spiffe_id, failures = failures.saturating_add(1), %valid_until, "renewal failed");
+        Ok(())
+    }
+}
