@@ -220,7 +220,7 @@ fn idle_memory(plan: &Fleet, control: &Control, proxies: usize) -> Result<Vec<f6
     (0..plan.rounds)
         .map(|_| {
             crowd.live(plan.pause)?;
-            control.resident()
+            Ok(control.memory()?.resident)
         })
         .collect()
 }

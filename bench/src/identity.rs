@@ -17,7 +17,7 @@ use anyhow::{Context, Result, ensure};
 use crate::arguments::Identity;
 use crate::cpu;
 use crate::fleet::Control;
-use crate::process::said;
+use crate::process::{Memory, said};
 use crate::scratch::Scratch;
 use crate::stats::Summary;
 use crate::subject::binary;
@@ -47,23 +47,28 @@ pub fn run(plan: &Identity) -> Result<()> {
     let many = Directory::of_many(&scratch.path().join("many"), plan.workloads)?;
     let control = Control::start(&binary, &scratch.path().join("control"), MEASURED_CORE, many.path())?;
     thread::sleep(plan.settle);
-    let registered = (0..plan.rounds).map(|_| control.resident()).collect::<Result<Vec<_>>>()?;
+    let registered = (0..plan.rounds).map(|_| control.memory()).collect::<Result<Vec<_>>>()?;
     let shares = issuances(plan, &scratch.path().join("issuer"), &control, &many)?;
-    let after = control.resident()?;
+    let after = control.memory()?;
     drop(control);
-    let (reached, asking, memory) = agent::run(plan, &binary, scratch.path())?;
+    let agent = agent::run(plan, &binary, scratch.path())?;
 
     println!("\nmedian (least to most) of {} rounds, and what is asked:", plan.rounds);
     let share = "times its signatures a second";
     at_least(&format!("issued in-process, {share}"), &shares.in_process, IN_PROCESS_SHARE)?;
     at_least(&format!("issued over gRPC, {share}"), &shares.over_grpc, OVER_GRPC_SHARE)?;
     let what = format!("control's memory (VmRSS) with {} registered workloads, MiB", plan.workloads);
-    at_most(&what, &registered, REGISTERED_MIB)?;
-    println!("  {:62} {after:.1}", "  the same after all that it issued in this run, MiB");
-    at_most("a new registration reaches an open stream, ms", &reached, REACHED_MILLIS)?;
-    at_most("a new registration reaches one that asks each 10 ms, ms", &asking, REACHED_MILLIS)?;
-    let what = format!("an agent's memory (VmRSS) with {} workloads, MiB", plan.held);
-    at_most(&what, &memory, AGENT_MIB)?;
+    at_most(&what, &each(&registered, |memory| memory.resident), REGISTERED_MIB)?;
+    println!("  {:62} {:.1}", "  the same after all that it issued in this run, MiB", after.resident);
+    at_most("a new registration reaches an open stream, ms", &agent.reached, REACHED_MILLIS)?;
+    at_most("a new registration reaches one that asks each 10 ms, ms", &agent.asking, REACHED_MILLIS)?;
+    let what = format!("an agent's own memory (RssAnon) with {} workloads, MiB", plan.held);
+    at_most(&what, &each(&agent.memory, |memory| memory.anonymous), AGENT_MIB)?;
+    beside(
+        "pages of its program's file (RssFile), shared by all roles, MiB",
+        &each(&agent.memory, |memory| memory.of_files),
+    )?;
+    beside("both together (VmRSS), MiB", &each(&agent.memory, |memory| memory.resident))?;
     if plan.short {
         println!("this was a short run: it shows that the measurement works, its figures mean nothing");
     }
@@ -144,6 +149,15 @@ fn at_most(what: &str, values: &[f64], target: f64) -> Result<()> {
     let met = if summary.median <= target { "met" } else { "MISSED" };
     println!("  {what:62} {summary}   at most {target:.0}: {met}");
     Ok(())
+}
+
+fn beside(what: &str, values: &[f64]) -> Result<()> {
+    println!("    {what:60} {}", Summary::of(values.iter().copied()).context("nothing was measured")?);
+    Ok(())
+}
+
+fn each(memory: &[Memory], part: impl Fn(&Memory) -> f64) -> Vec<f64> {
+    memory.iter().map(part).collect()
 }
 
 /// Waits until something holds.

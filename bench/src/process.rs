@@ -83,11 +83,30 @@ pub fn until(most: Duration, mut holds: impl FnMut() -> Result<bool>) -> Result<
 }
 
 /// What a process holds in memory, in MiB.
-pub fn resident(pid: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// All of it (`VmRSS`).
+    pub resident: f64,
+    /// What is its own (`RssAnon`).
+    pub anonymous: f64,
+    /// Pages of files, the program's above all (`RssFile`): the system shares them among processes and drops them at will.
+    pub of_files: f64,
+}
+
+impl Memory {
+    /// Of a running process.
+    pub fn of(pid: u32) -> Result<Self> {
+        Self::read(&std::fs::read_to_string(format!("/proc/{pid}/status"))?)
+    }
+
+    fn read(status: &str) -> Result<Self> {
+        let mib = |name: &str| {
+            let found = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            let kib: f64 = found.with_context(|| format!("no {name}"))?.trim().trim_end_matches(" kB").parse()?;
+            anyhow::Ok(kib / 1024.0)
+        };
+        Ok(Self { resident: mib("VmRSS")?, anonymous: mib("RssAnon")?, of_files: mib("RssFile")? })
+    }
 }
 
 /// A command that runs on one core only.
@@ -120,7 +139,7 @@ pub fn said(program: &Path, arguments: &[&str]) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Process, pinned, said, until};
+    use super::{Memory, Process, pinned, said, until};
     use std::path::Path;
     use std::process::Command;
     use std::time::Duration;
@@ -138,6 +157,14 @@ mod tests {
         assert!(on_one_core.unwrap());
         drop(process);
         assert!(!Path::new(&proc).exists());
+    }
+
+    #[test]
+    fn memory_is_read_part_by_part() {
+        let memory = Memory::read("VmRSS:\t    3072 kB\nRssAnon:\t    1024 kB\nRssFile:\t    2048 kB\n").unwrap();
+        assert_eq!((memory.resident, memory.anonymous, memory.of_files), (3.0, 1.0, 2.0));
+        assert!(Memory::read("VmRSS:\t    3072 kB\n").is_err());
+        assert!(Memory::of(std::process::id()).unwrap().anonymous > 0.0);
     }
 
     #[test]

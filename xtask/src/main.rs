@@ -1,4 +1,4 @@
-//! The workshop's commands: `cargo xtask ci`, `tidy`, `gen`, `soak`, `fuzz`.
+//! The workshop's commands: `cargo xtask ci`, `needs`, `tidy`, `gen`, `soak`, `fuzz`.
 
 mod ci;
 mod fuzz;
@@ -12,10 +12,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::needs::Found;
+
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
   ci [--install]       everything that must hold before a change lands; --install first installs what is missing
+  needs [--install]    the tools that `ci` uses: names what is missing; --install installs it
   tidy [--write]       the checks that need no build; --write regenerates docs/limits.md and docs/reasons.md
   gen [--check]        the Workload API's code from its protocol file (add `--features gen`: see CONTRIBUTING.md)
   fuzz [TARGET] [--seconds N]  libFuzzer over the parsers of what arrives from outside, N seconds each (default 60)
@@ -54,6 +57,8 @@ fn run(words: &[&str]) -> Result<Outcome> {
     match words {
         ["ci"] => ci::run(false),
         ["ci", "--install"] => ci::run(true),
+        ["needs"] => needs(false),
+        ["needs", "--install"] => needs(true),
         ["tidy"] => tidy::run(false),
         ["tidy", "--write"] => tidy::run(true),
         ["gen"] => generate::run(false),
@@ -75,6 +80,13 @@ fn run(words: &[&str]) -> Result<Outcome> {
     }
 }
 
+fn needs(install: bool) -> Result<Outcome> {
+    Ok(match needs::ensure_all(install)? {
+        Found::All => Outcome::Passed,
+        Found::Missing => Outcome::Missing,
+    })
+}
+
 fn with_seconds(target: Option<&str>, seconds: &str) -> Result<Outcome> {
     match seconds.parse() {
         Ok(seconds) if seconds > 0 => fuzz::run(target, seconds),
@@ -92,6 +104,7 @@ mod tests {
             &[][..],
             &["tidi"],
             &["ci", "--instal"],
+            &["needs", "--write"],
             &["soak", "--rounds", "0"],
             &["fuzz", "svid", "--seconds", "x"],
             &["tidy", "--write", "x"],

@@ -68,6 +68,11 @@ const NEEDS: &[Need] = &[
     },
     Need { command: "virtualenv", source: Source::Debian("virtualenv"), why: "keeps packages of Python apart" },
     Need {
+        command: "taskset",
+        source: Source::Debian("util-linux"),
+        why: "keeps what bench/ measures on one core, and those who ask on another",
+    },
+    Need {
         command: SCHEMATHESIS,
         source: Source::PyPi(&["schemathesis==4.32.5"]),
         why: "asks the admin API everything that its document describes, and more",
@@ -162,7 +167,9 @@ pub fn ensure_all(install: bool) -> Result<Found> {
         println!("  {:14} {:42} {}", need.command, need.installation().join(" "), need.why);
     }
     if !install {
-        println!("`cargo xtask ci --install` installs all of it");
+        println!(
+            "`cargo xtask needs --install` installs all of it, as `cargo xtask ci --install` does before it begins"
+        );
         return Ok(Found::Missing);
     }
     install_all(&missing)?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::process::{Process, free_address, pinned, resident, until};
+use crate::process::{Memory, Process, free_address, pinned, until};
 
 /// How long it may take to start.
 const START: Duration = Duration::from_secs(30);
@@ -102,7 +102,7 @@ impl Control {
     }
 
     /// What it holds in memory, in MiB.
-    pub fn resident(&self) -> Result<f64> {
-        resident(self.pid())
+    pub fn memory(&self) -> Result<Memory> {
+        Memory::of(self.pid())
     }
 }

@@ -17,14 +17,24 @@ use super::holder::micros;
 use super::{MEASURED_CORE, OTHER_CORE, wait};
 use crate::arguments::Identity;
 use crate::fleet::{Control, files_of};
-use crate::process::{Process, pinned, resident};
+use crate::process::{Memory, Process, pinned};
 
 /// A start, an answer or an update that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Milliseconds until an open stream has a new registration's SVID, the same for a process that had none, and the agent's
-/// memory.
-pub fn run(plan: &Identity, binary: &Path, scratch: &Path) -> Result<(Vec<f64>, Vec<f64>, Vec<f64>)> {
+/// What was measured, of each round.
+#[derive(Default)]
+pub struct Measured {
+    /// Milliseconds until an open stream has a new registration's SVID.
+    pub reached: Vec<f64>,
+    /// The same for a process that had no identity before.
+    pub asking: Vec<f64>,
+    /// The agent's, while all hold their streams.
+    pub memory: Vec<Memory>,
+}
+
+/// Measures it.
+pub fn run(plan: &Identity, binary: &Path, scratch: &Path) -> Result<Measured> {
     let folder = scratch.join("agent");
     let programs = folder.join("bin");
     fs::create_dir_all(&programs)?;
@@ -43,10 +53,10 @@ pub fn run(plan: &Identity, binary: &Path, scratch: &Path) -> Result<(Vec<f64>, 
         holders.push(holder);
     }
     thread::sleep(plan.settle);
-    let memory = (0..plan.rounds).map(|_| resident(agent.pid())).collect::<Result<Vec<_>>>()?;
+    let memory = (0..plan.rounds).map(|_| Memory::of(agent.pid())).collect::<Result<Vec<_>>>()?;
+    let mut measured = Measured { memory, ..Measured::default() };
 
     let open = holders.first().context("no workload holds a stream")?;
-    let (mut reached, mut asking) = (Vec::new(), Vec::new());
     println!("\n{:>5}  {:>16}  {:>16}", "round", "open stream, ms", "asking, ms");
     for round in 1..=plan.rounds {
         let late = Holder::start(&programs.join(format!("late-{round}")), &socket)?;
@@ -60,10 +70,10 @@ pub fn run(plan: &Identity, binary: &Path, scratch: &Path) -> Result<(Vec<f64>, 
         let (pushed, asked) = (open.wait_for(round + 1)?, late.wait_for(1)?);
         let millis = |at: u64| f64::from(u32::try_from(at.saturating_sub(started)).unwrap_or(u32::MAX)) / 1e3;
         println!("{round:>5}  {:>16.0}  {:>16.0}", millis(pushed), millis(asked));
-        reached.push(millis(pushed));
-        asking.push(millis(asked));
+        measured.reached.push(millis(pushed));
+        measured.asking.push(millis(asked));
     }
-    Ok((reached, asking, memory))
+    Ok(measured)
 }
 
 fn path_of(programs: &Path, number: usize) -> String {

@@ -12,8 +12,8 @@ use issuer::{
     DomainRegistration, Issuer, KeyProtection, NotRecorded, Place, Recorder, Registrations, WorkloadRegistration,
 };
 use record::{Lane, Log, LogConfig};
-use types::facts::{Facts, Issuance};
 use types::attest::UnixParts;
+use types::facts::{Facts, Issuance};
 use types::{
     AttestRule, Clock, KeyKind, Label, PathRule, Recordable, Selectors, SpiffeId, Timestamp, TrustDomain, UnixRule,
     WorkloadId,
@@ -56,7 +56,7 @@ impl Bench {
         fs::create_dir_all(folder)?;
         let clock: Arc<dyn Clock> = Arc::new(WallClock);
         let organisation = TrustDomain::parse(files::ORGANISATION)?;
-        let log = Log::open(LogConfig::new(&folder.join("log"), label("bench")?), Arc::clone(&clock))?;
+        let log = Log::open(LogConfig::new(folder.join("log"), label("bench")?), Arc::clone(&clock))?;
         let domains = files::domains(workloads);
         let domains = domains.map(|name| Ok((label(&name)?, KeyKind::default())));
         let domains = domains.collect::<Result<BTreeMap<_, _>>>()?;

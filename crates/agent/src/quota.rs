@@ -115,12 +115,19 @@ impl Turns {
     }
 }
 
-/// Removes from a full map what is no longer wanted; `true` when there is room for one more.
-pub(crate) fn make_room<K: Eq + Hash, V>(map: &mut HashMap<K, V>, most: usize, wanted: impl Fn(&V) -> bool) -> bool {
-    if map.len() >= most {
-        map.retain(|_, value| wanted(value));
+/// Of the entries that `counts` is about, of which there may be so many, removes what is no longer wanted once there are as
+/// many; `true` when there is room for one more.
+pub(crate) fn make_room<K: Eq + Hash, V>(
+    map: &mut HashMap<K, V>,
+    most: usize,
+    counts: impl Fn(&K) -> bool,
+    wanted: impl Fn(&V) -> bool,
+) -> bool {
+    let is_full = |map: &HashMap<K, V>| map.keys().filter(|key| counts(key)).count() >= most;
+    if is_full(map) {
+        map.retain(|key, value| !counts(key) || wanted(value));
     }
-    map.len() < most
+    !is_full(map)
 }
 
 #[cfg(test)]

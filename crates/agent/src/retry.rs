@@ -8,13 +8,18 @@ use types::Timestamp;
 const FIRST_PAUSE: Duration = Duration::from_millis(500); // tidy: a pause, not a limit
 const LONGEST_PAUSE: Duration = Duration::from_secs(30); // tidy: a pause, not a limit
 
+/// The least between two renewals, in microseconds. Where a clock is ahead by nearly a whole life, next to nothing is left of
+/// each certificate, and half of that would be asked for without end.
+const SHORTEST: u64 = 1_000_000; // tidy: a pause, not a limit
+
 /// A moment between two fifths and half of a life that starts now, so that agents started together do not ask together.
 ///
 /// `lifetime` is that of the credential, in microseconds. Where the clock here is behind the issuer's, more seems left than
 /// that, and where it is ahead, less: the shorter one counts, so that a wrong clock makes renewals earlier and not late.
 pub(crate) fn half_life(now: Timestamp, not_after: Timestamp, lifetime: u64) -> Timestamp {
     let half = not_after.micros_since(now).min(lifetime) / 2;
-    Timestamp::from_micros(now.micros().saturating_add(half).saturating_sub(jitter(half / 5)))
+    let after = half.saturating_sub(jitter(half / 5)).max(SHORTEST);
+    Timestamp::from_micros(now.micros().saturating_add(after))
 }
 
 /// The pause after so many failures in a row, with up to a fifth less.
@@ -54,7 +59,8 @@ mod tests {
         assert!(after(7200, HOUR) <= HOUR / 2);
         // half an hour ahead
         assert!(after(1800, HOUR) <= HOUR / 4);
-        assert_eq!(after(0, HOUR), 0);
+        // next to nothing is left: not at once again
+        assert_eq!((after(1, HOUR), after(0, HOUR)), (SHORTEST, SHORTEST));
     }
 
     #[test]

@@ -55,7 +55,7 @@ async fn run<M: View>(
 ) {
     let mut failures = 0;
     caller.shows(&state);
-    if sender.send(Ok(state.message.clone())).await.is_err() {
+    if !send(&mut caller, &sender, &state.message).await {
         return;
     }
     loop {
@@ -75,7 +75,7 @@ async fn run<M: View>(
                     return;
                 }
                 caller.shows(&state);
-                if changed && sender.send(Ok(state.message.clone())).await.is_err() {
+                if changed && !send(&mut caller, &sender, &state.message).await {
                     return;
                 }
             }
@@ -88,6 +88,17 @@ async fn run<M: View>(
                 failures = failures.saturating_add(1);
             }
         }
+    }
+}
+
+/// Hands a message over as soon as the reader has taken the one before. `false` when the stream is over: also for a process that
+/// ended while its message waited, because whoever has its end of the socket by then is somebody else.
+async fn send<M: View>(caller: &mut Caller, sender: &mpsc::Sender<Result<M, Status>>, message: &M) -> bool {
+    tokio::select! {
+        biased;
+        () = caller.peer.process.ended() => false,
+        _ = caller.stopping.wait_for(|stopping| *stopping) => false,
+        sent = sender.send(Ok(message.clone())) => sent.is_ok(),
     }
 }
 
@@ -117,13 +128,19 @@ fn must_end<M>(caller: &Caller, refusal: &Refusal, state: &State<M>) -> bool {
     refusal.is_final() || state.good_until <= caller.source.clock.now()
 }
 
-/// Sleeps in steps until the clock has reached a moment.
+/// Sleeps in steps until the clock has reached a moment, or was set back: then that moment may be further away than it was
+/// meant to be.
 pub(crate) async fn sleep_until(clock: &dyn Clock, moment: Timestamp) {
+    let mut now = clock.now();
     loop {
-        let left = Duration::from_micros(moment.micros_since(clock.now()));
+        let left = Duration::from_micros(moment.micros_since(now));
         if left.is_zero() {
             return;
         }
         tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+        let before = core::mem::replace(&mut now, clock.now());
+        if now < before {
+            return;
+        }
     }
 }

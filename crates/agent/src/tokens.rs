@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::issuance::{Entitled, Issuance, JwtSvid};
-use types::{Clock, KeyKind, Selectors, SpiffeId, Timestamp, limits};
+use types::limits::{self, Limit};
+use types::{Clock, KeyKind, Selectors, SpiffeId, Timestamp};
 
 use crate::quota::make_room;
 use crate::refusal::Refusal;
@@ -40,6 +41,8 @@ struct Entry {
 struct Kept {
     token: Arc<JwtSvid>,
     renew_at: Timestamp,
+    /// When that was said; a clock that shows less by now was set back.
+    since: Timestamp,
     failures: u32,
     seen_under: u64,
 }
@@ -108,19 +111,24 @@ impl Tokens {
         entries.retain(|owner, _| owner.program != program || stays(&owner.id));
     }
 
-    /// A program that has as many as it may loses the one that ends first; no other program does.
+    /// A program that has as many as it may loses the one that ends first, and so does a user; nobody else does for it.
     fn entry(&self, owner: &Owner) -> Result<Arc<Entry>, Refusal> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(owner) {
             return Ok(Arc::clone(entry));
         }
-        let own = entries.keys().filter(|other| other.program == owner.program).count();
-        if own >= limits::WORKLOAD_PROGRAM_TOKENS.default_usize() {
-            drop_first(&mut entries, |other| other.program == owner.program);
-        }
+        let of_program = |other: &Owner| other.program == owner.program;
+        let of_user = |other: &Owner| other.program.uid == owner.program.uid;
+        let mut keep_within = |limit: &Limit, whose: &dyn Fn(&Owner) -> bool| {
+            if entries.keys().filter(|other| whose(other)).count() >= limit.default_usize() {
+                drop_first(&mut entries, whose);
+            }
+        };
+        keep_within(&limits::WORKLOAD_PROGRAM_TOKENS, &of_program);
+        keep_within(&limits::WORKLOAD_USER_TOKENS, &of_user);
         let (now, most) = (self.clock.now(), limits::WORKLOAD_TOKENS.default_usize());
         let wanted = |entry: &Arc<Entry>| Arc::strong_count(entry) > 1 || entry.not_after() > now;
-        if !make_room(&mut entries, most, wanted) {
+        if !make_room(&mut entries, most, |_| true, wanted) {
             drop_first(&mut entries, |_| true);
         }
         if entries.len() >= most {
@@ -140,7 +148,7 @@ impl Tokens {
             return Err(Refusal::Clock { seconds: now.micros_since(token.issued_at) / 1_000_000 });
         }
         let renew_at = half_life(now, token.not_after, token.not_after.micros_since(token.issued_at));
-        Ok(Kept { token: Arc::new(token), renew_at, failures: 0, seen_under: known.version })
+        Ok(Kept { token: Arc::new(token), renew_at, since: now, failures: 0, seen_under: known.version })
     }
 }
 
@@ -153,7 +161,7 @@ impl Kept {
                 self.renew_at = self.renew_at.min(now);
             }
         }
-        self.renew_at > now && self.token.not_after > now
+        self.renew_at > now && self.since <= now && self.token.not_after > now
     }
 }
 
@@ -167,7 +175,7 @@ fn settle(slot: &mut Option<Kept>, minted: Result<Kept, Refusal>, now: Timestamp
                 *slot = None;
                 return Err(refusal);
             };
-            kept.renew_at = later(now, pause(kept.failures));
+            (kept.renew_at, kept.since) = (later(now, pause(kept.failures)), now);
             kept.failures = kept.failures.saturating_add(1);
             tracing::warn!(error = %refusal, id = %kept.token.spiffe_id, valid_until = %kept.token.not_after, "no new token");
             Ok(Arc::clone(&kept.token))

@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::issuance::{Entitled, Issuance, IssueError, Svid, WorkloadOrder};
-use types::{Clock, KeyKind, Selectors, SpiffeId, Timestamp, limits};
+use types::limits::{self, Limit};
+use types::{Clock, KeyKind, Selectors, SpiffeId, Timestamp};
 
 use crate::key::{self, Fresh};
 use crate::quota::make_room;
 use crate::refusal::Refusal;
-use crate::retry::half_life;
 use crate::skew::Skew;
 use crate::trust::Trust;
 use slot::Slot;
@@ -76,9 +76,13 @@ impl Wallet {
     pub async fn get(&self, selectors: &Selectors, wanted: &Entitled) -> Result<Handed, Refusal> {
         let entry = self.entry(selectors, &wanted.id)?;
         let mut slot = entry.slot.lock().await;
-        if slot.is_due(self.clock.now(), &self.trust.now()) {
+        let (now, known) = (self.clock.now(), self.trust.now());
+        if let Some(refusal) = slot.failed(now, &known) {
+            return Err(refusal);
+        }
+        if slot.is_due(now, &known) {
             let minted = self.mint(selectors, wanted, slot.held()).await;
-            slot.settle(minted, self.clock.now())?;
+            slot.settle(minted, self.clock.now(), known.version)?;
         }
         let held = slot.held().cloned().ok_or(Refusal::Here("no certificate is held"))?;
         drop(slot);
@@ -106,18 +110,25 @@ impl Wallet {
         entries.retain(|owner, _| owner.program != program || stays(&owner.id));
     }
 
-    /// Of a full wallet, first what has expired and is in nobody's hands makes room, then what is in nobody's hands.
+    /// Of a full wallet, first what has expired and is in nobody's hands makes room, then what is in nobody's hands. A user has
+    /// a part of it, and whoever has it all makes room among its own: no other user's identities go for it.
     fn entry(&self, selectors: &Selectors, id: &SpiffeId) -> Result<Arc<Entry>, Refusal> {
         let owner = Owner { program: program(selectors), id: id.clone() };
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(&owner) {
             return Ok(Arc::clone(entry));
         }
-        let (now, most) = (self.clock.now(), limits::WORKLOAD_IDENTITIES.default_usize());
+        let now = self.clock.now();
         let in_hands = |entry: &Arc<Entry>| Arc::strong_count(entry) > 1;
-        if !make_room(&mut entries, most, |entry| in_hands(entry) || entry.seen().not_after > now)
-            && !make_room(&mut entries, most, in_hands)
-        {
+        let mut has_room = |limit: &Limit, counts: &dyn Fn(&Owner) -> bool| {
+            let most = limit.default_usize();
+            make_room(&mut entries, most, counts, |entry| in_hands(entry) || entry.seen().not_after > now)
+                || make_room(&mut entries, most, counts, in_hands)
+        };
+        if !has_room(&limits::WORKLOAD_USER_IDENTITIES, &|other| other.program.uid == owner.program.uid) {
+            return Err(Refusal::Here("the programs of this user hold as many identities as they may"));
+        }
+        if !has_room(&limits::WORKLOAD_IDENTITIES, &|_| true) {
             return Err(Refusal::Here("this agent holds as many identities as it may"));
         }
         Ok(Arc::clone(entries.entry(owner).or_default()))
@@ -158,8 +169,7 @@ impl Wallet {
         if svid.not_after <= now {
             return Err(Refusal::Clock { seconds: now.micros_since(svid.not_before) / 1_000_000 });
         }
-        let renew_at = half_life(now, svid.not_after, svid.not_after.micros_since(svid.not_before));
-        Ok(Held::new(svid, fresh.key, renew_at, known.version))
+        Ok(Held::new(svid, fresh.key, now, known.version))
     }
 }
 

@@ -213,8 +213,7 @@ fn no_route(text: &str, hint: impl Into<String>) -> Failure {
 
 /// A workload by `finance/payments` or by its SPIFFE ID.
 fn find_workload(revision: &Revision, text: &str) -> Result<WorkloadId, Failure> {
-    let short = names::federated(text, revision)
-        .unwrap_or_else(|| names::caller(text, &revision.model().organisation));
+    let short = names::federated(text, revision).unwrap_or_else(|| names::caller(text, &revision.model().organisation));
     if let Some(id) = short.parse::<WorkloadId>().ok().filter(|id| revision.model().has_workload(id)) {
         return Ok(id);
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::admin::{Bundle, Failure, FailureCode};
+use api::issuance::Bundles;
 use types::{Label, TrustDomain};
 
 use crate::acts::with_causes;
@@ -11,6 +12,8 @@ use crate::service::Control;
 
 /// How often whoever takes documents from operators should look again.
 const REFRESH_HINT: Duration = Duration::from_secs(300); // tidy: what federation endpoints commonly say
+/// Bundles that change while they are numbered are looked at so often.
+const ATTEMPTS: usize = 10; // tidy: a step of a rotation takes longer than a look
 
 impl Control {
     /// See [`api::admin::Admin::bundle`].
@@ -37,8 +40,7 @@ impl Control {
     /// [`Failure`] when there is no such trust domain, or the number cannot be kept.
     pub(crate) fn bundle_document(&self, domain: &TrustDomain) -> Result<String, Failure> {
         let unavailable = |why: String| Failure::new(FailureCode::Unavailable, why, "see `countersign doctor`");
-        let number = self.bundles_told().map_err(unavailable)?;
-        let bundles = self.parts.issuance.bundles();
+        let (number, bundles) = self.numbered_bundles().map_err(unavailable)?;
         let roots = bundles.roots.get(domain).cloned().ok_or_else(|| self.no_such_bundle(domain.as_str()))?;
         let keys = bundles.jwt_keys.get(domain).cloned().unwrap_or_default();
         let keys = keys.into_iter().map(|key| (key.kid, key.spki_der)).collect();
@@ -46,5 +48,17 @@ impl Control {
             .map_err(|error| unavailable(format!("the bundle of {domain} is not sound: {}", with_causes(&error))))?;
         let hint = self.bundle_refresh_hint().unwrap_or(REFRESH_HINT);
         identity::document(&bundle, number, hint).map_err(|error| unavailable(with_causes(&error)))
+    }
+
+    /// What the issuer holds, with the number of just that: another number would let a document change under its own.
+    fn numbered_bundles(&self) -> Result<(u64, Bundles), String> {
+        for _ in 0..ATTEMPTS {
+            let bundles = self.parts.issuance.bundles();
+            let number = self.bundles_told()?;
+            if self.parts.issuance.bundles().generation == bundles.generation {
+                return Ok((number, bundles));
+            }
+        }
+        Err("the bundles change all the time; look again".to_owned())
     }
 }

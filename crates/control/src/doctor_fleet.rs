@@ -6,6 +6,7 @@ use trustdir::{Domain, Then};
 use types::{RevisionId, Timestamp};
 
 use crate::acts::{self, count};
+use crate::identities::moment;
 use crate::peers::Seen;
 use crate::service::Control;
 
@@ -67,7 +68,7 @@ impl Control {
         let since = Timestamp::from_micros(now.micros().saturating_sub(ADOPTED_MICROS));
         match self.parts.store.adopted(since) {
             Ok(adopted) => findings.extend(adopted.into_iter().take(NAMED).map(|one| {
-                let message = format!("{} was taken over from {} at {}", one.what, one.peer, one.at);
+                let message = format!("{} was taken over from {} at {}", one.what, one.peer, moment(one.at, now));
                 let hint = "compare with what you meant to be revoked: countersign subjects";
                 finding(Severity::Warning, SUBJECT, message, hint)
             })),
@@ -98,7 +99,7 @@ impl Control {
         let told = |severity, message: String, hint: &str| Some(finding(severity, "fleet", message, hint));
         if !seen.is_connected() {
             let since = match seen.last.heard {
-                Some(heard) => format!("was last heard at {heard}"),
+                Some(heard) => format!("was last heard at {}", moment(heard, now)),
                 None => "was never heard".to_owned(),
             };
             let why = if problem.is_empty() { String::new() } else { format!(": {problem}") };

@@ -5,7 +5,7 @@ use api::admin::{Federated, Finding, Keys, Rotation, RotationPhase, Severity};
 use types::Timestamp;
 
 use crate::acts::count;
-use crate::identities::{Counted, Kept, spoken};
+use crate::identities::{Counted, Kept, moment, spoken};
 use crate::rotation::Standing;
 use crate::service::Control;
 
@@ -83,14 +83,20 @@ fn renewals(counted: &Counted) -> Option<Finding> {
         "{all} not renewed; first to end is {} ({}), in {left}, after {} failed attempts",
         first.spiffe_id, first.node, first.failures
     );
-    Some(finding(Severity::Problem, "renewals", message, "what is held goes on until it ends; see the log of the agent"))
+    Some(finding(
+        Severity::Problem,
+        "renewals",
+        message,
+        "what is held goes on until it ends; see the log of the agent",
+    ))
 }
 
 /// What is to be said of one rotation: nothing of one that goes on by itself.
 fn rotation(standing: &Standing, now: Timestamp) -> Vec<Finding> {
     let Standing { rotation, trouble } = standing;
     let Rotation { domain, held, waiting_for, given_up, .. } = rotation;
-    let what = format!("rotation of {} of {domain}", if rotation.keys == Keys::X509 { "the root" } else { "the JWT key" });
+    let what =
+        format!("rotation of {} of {domain}", if rotation.keys == Keys::X509 { "the root" } else { "the JWT key" });
     let flag = if rotation.keys == Keys::X509 { "" } else { " --jwt" };
     let command = format!("countersign identity rotate-root {domain}{flag}");
     let mut told = Vec::new();
@@ -101,7 +107,7 @@ fn rotation(standing: &Standing, now: Timestamp) -> Vec<Finding> {
     let age = rotation.since.map_or(0, |since| now.micros_since(since));
     let is_waiting = matches!(rotation.phase, RotationPhase::Published | RotationPhase::Acknowledged);
     if *held {
-        let message = format!("it is held since {}", rotation.since.map(|at| at.to_string()).unwrap_or_default());
+        let message = format!("it is held since {}", rotation.since.map(|at| moment(at, now)).unwrap_or_default());
         told.push(finding(Severity::Warning, &what, message, format!("let it go on: {command}")));
     } else if is_waiting && age > WAITS_MICROS && !waiting_for.is_empty() {
         let message = format!("it waits since {} for {}", spoken(age / 1_000_000), waiting_for.join("; "));
@@ -125,13 +131,21 @@ fn federation(federated: &Federated, now: Timestamp) -> Option<Finding> {
         return told(Severity::Problem, message, "ask its operators; it is fetched again by itself");
     }
     if !federated.problem.is_empty() {
-        let age = federated.fetched.map(|at| format!(", last fetched at {at}")).unwrap_or_default();
+        let age = federated.fetched.map(|at| format!(", last fetched at {}", moment(at, now))).unwrap_or_default();
         let message = format!("its bundle cannot be fetched{age}: {}", federated.problem);
-        return told(Severity::Warning, message, "the last good bundle stays in force; `countersign fleet` and its log say more");
+        return told(
+            Severity::Warning,
+            message,
+            "the last good bundle stays in force; `countersign fleet` and its log say more",
+        );
     }
     let overdue = federated.next.is_some_and(|next| now.micros_since(next) > WAITS_MICROS);
     if overdue {
-        return told(Severity::Warning, "it was not fetched when it should have been".to_owned(), "see the log of control");
+        return told(
+            Severity::Warning,
+            "it was not fetched when it should have been".to_owned(),
+            "see the log of control",
+        );
     }
     None
 }

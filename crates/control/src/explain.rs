@@ -11,7 +11,7 @@ mod steps;
 
 use api::admin::{Decision, Explanation};
 use trustdir::Revision;
-use types::facts::Outcome;
+use types::facts::{Outcome, Protocol};
 use types::{Failure, Reason, ServiceId, Timestamp};
 
 use evidence::Evidence;
@@ -78,7 +78,8 @@ fn told(decision: &Decision, refused: Option<Reason>) -> String {
         Some(Failure::Reason(reason)) => Some(reason),
         _ => None,
     });
-    let answered = refused.or(failed).filter(|reason| reason.status() != 0);
+    let could_be_told = decision.protocol != Protocol::Tls;
+    let answered = refused.or(failed).filter(|reason| could_be_told && reason.status() != 0);
     answered.map_or_else(String::new, |reason| format!("{} {}", reason.status(), reason.title()))
 }
 

@@ -206,6 +206,16 @@ fn a_handshake_without_certificate_reaches_nothing() {
 }
 
 #[test]
+fn a_handshake_tells_the_caller_nothing_also_where_the_same_reason_answers_a_call_later() {
+    for reason in [Reason::IdentityUntrusted, Reason::IdentityExpired] {
+        let later = decision(reason.code());
+        let handshake = Decision { protocol: Protocol::Tls, ..later.clone() };
+        assert!(without_a_revision(later).told.starts_with("403 "), "{reason}: an open connection is judged again");
+        assert_eq!(without_a_revision(handshake).told, "", "{reason}");
+    }
+}
+
+#[test]
 fn a_call_without_identity_that_went_on_says_that_nobody_is_identified() {
     let mut nobody = decision("");
     nobody.identity = Identity::Unidentified { claimed: String::new() };

@@ -23,8 +23,8 @@ use types::{
 use crate::metrics::Family;
 use crate::wire::state::Snapshot;
 use crate::{
-    Certificate, ConsoleAt, Control, ForeignBundle, KeyState, KeyStep, Ledger, NotReady, Parts, Place, Roles, Signature,
-    Store, Succession,
+    Certificate, ConsoleAt, Control, ForeignBundle, KeyState, KeyStep, Ledger, NotReady, Parts, Place, Roles,
+    Signature, Store, Succession,
 };
 
 pub mod keys;
@@ -221,7 +221,10 @@ impl Roles for Told {
 
     fn rotate_keys(&self, domain: &Label, keys: Keys, step: KeyStep) -> Result<KeyState, IssueError> {
         if let Some(issuer) = self.issuer.get() {
-            return issuer.rotate(domain, keys, real::step(step)).map(real::state).map_err(|error| real::refused(&error));
+            return issuer
+                .rotate(domain, keys, real::step(step))
+                .map(real::state)
+                .map_err(|error| real::refused(&error));
         }
         let now = self.clock.lock().unwrap().now();
         self.keys.step(domain, keys, step, now)

@@ -3,7 +3,7 @@
 use api::admin::{FailureCode, Revoke, Role, Severity};
 use api::wire::{Have, Load};
 
-use types::Label;
+use types::{Label, Timestamp};
 
 use crate::fixture::World;
 use crate::peers::Refused;
@@ -20,7 +20,8 @@ fn connected(world: &World, name: &str) -> (crate::peers::Name, crate::peers::He
     let name = (Role::Proxy, Label::parse(name).unwrap());
     let revision = world.revision().digest().to_vec();
     let have = Have { publication: 1, revision, signals_digest: vec![0; 32], ..Have::default() };
-    world.control.hub.peers.acknowledge(&name, held.id, &have, now, Some(12_345));
+    let confirmed = Timestamp::from_micros(now.micros() + 12_345);
+    world.control.hub.peers.acknowledge(&name, held.id, &have, confirmed, Some(now));
     (name, held)
 }
 
@@ -47,6 +48,41 @@ fn the_doctor_tells_how_long_a_revocation_may_take_at_worst() {
     assert_eq!(severity, Severity::Warning);
     assert_eq!(message, "edge cannot be told now; at worst 300 s: calls there are refused then");
     assert!(finding(&world, "fleet").1.starts_with("proxy/edge is not connected"), "{:?}", finding(&world, "fleet"));
+}
+
+#[test]
+fn how_long_a_change_took_is_told_of_those_only_who_were_connected_when_it_was_made() {
+    let world = World::new();
+    world.control.changed();
+    let (hub, now) = (&world.control.hub, || types::Clock::now(&*world.clock));
+    assert_eq!(hub.epoch_since(), None, "nothing was ever revoked");
+    let (early, early_line) = connected_without(&world, "early");
+    let unmeasured =
+        "1 enforcer connected: no change was measured yet; at worst 300 s: one that is cut off refuses then";
+    confirm(&world, &early, early_line.id, hub.epoch_since());
+    assert_eq!(finding(&world, "revocation in shop").1, unmeasured);
+    world.clock.advance(60);
+    let request = Revoke { subject: "shop/storefront".to_owned(), reason: "a test".to_owned(), seconds: None };
+    world.admin().revoke("local", &request).unwrap();
+    assert_eq!(hub.epoch_since(), Some(now()));
+    world.clock.advance(7_200);
+    let (late, late_line) = connected_without(&world, "late");
+    for (name, id) in [(&late, late_line.id), (&early, early_line.id)] {
+        confirm(&world, name, id, hub.epoch_since());
+    }
+    let took = |name| hub.peers.get(name).unwrap().took;
+    assert_eq!((took(&late), took(&early)), (None, Some(7_200_000_000)));
+}
+
+fn connected_without(world: &World, name: &str) -> (crate::peers::Name, crate::peers::Held) {
+    let held = world.control.hub.peers.connect(&proxy(name), true, None, types::Clock::now(&*world.clock)).unwrap();
+    ((Role::Proxy, Label::parse(name).unwrap()), held)
+}
+
+fn confirm(world: &World, name: &crate::peers::Name, id: u64, changed: Option<Timestamp>) {
+    let epoch = world.control.hub.snapshot().truth.epoch;
+    let have = Have { epoch, signals_digest: vec![0; 32], ..Have::default() };
+    world.control.hub.peers.acknowledge(name, id, &have, types::Clock::now(&*world.clock), changed);
 }
 
 #[test]

@@ -271,8 +271,9 @@ impl Peers {
         });
     }
 
-    /// A peer runs what it says. `took` is how long the change of signals was on its way, where it is that.
-    pub fn acknowledge(&self, name: &Name, id: u64, have: &Have, now: Timestamp, took: Option<u64>) {
+    /// A peer runs what it says. `changed` is when the signals that it confirms were put in force, where it is that: how long
+    /// they were on their way counts for those only who were connected then.
+    pub fn acknowledge(&self, name: &Name, id: u64, have: &Have, now: Timestamp, changed: Option<Timestamp>) {
         self.edit(name, id, |seen| {
             let revision = <[u8; 32]>::try_from(have.revision.as_slice()).ok().map(RevisionId::from_digest);
             if have.publication != 0 && seen.last.publication != Some(have.publication) {
@@ -286,7 +287,8 @@ impl Peers {
                 seen.last.epoch = Some(have.epoch);
             }
             seen.last.heard = Some(now);
-            seen.took = took.or(seen.took);
+            let changed = changed.filter(|changed| seen.since.is_some_and(|connected| connected <= *changed));
+            seen.took = changed.map(|changed| now.micros_since(changed)).or(seen.took);
         });
         self.moved.notify_all();
     }

@@ -58,12 +58,8 @@ pub trait Roles: Send + Sync {
     ///
     /// # Errors
     /// [`IssueError`].
-    fn mint_workload_at(
-        &self,
-        place: &Place,
-        selectors: &Selectors,
-        order: &WorkloadOrder,
-    ) -> Result<Svid, IssueError>;
+    fn mint_workload_at(&self, place: &Place, selectors: &Selectors, order: &WorkloadOrder)
+    -> Result<Svid, IssueError>;
 
     /// A JWT-SVID for a workload that runs at a place: refused where it is not placed there. Recorded, also when refused.
     ///

@@ -166,9 +166,11 @@ fn a_node_loses_its_trust_for_a_time_and_has_it_again() {
 #[test]
 fn a_workload_of_somebody_else_is_revoked_by_our_name_for_it() {
     let mut files = crate::fixture::files();
-    let federation = "federation:\n  - { name: partner.example, url: https://bundles.partner.example/, profile: https_web }\n";
+    let federation =
+        "federation:\n  - { name: partner.example, url: https://bundles.partner.example/, profile: https_web }\n";
     crate::fixture::append(&mut files, "countersign.yaml", federation);
-    let web = |text: String| text.replace("workloads:", "workloads:\n  web: { spiffe_id: spiffe://partner.example/ns/web }");
+    let web =
+        |text: String| text.replace("workloads:", "workloads:\n  web: { spiffe_id: spiffe://partner.example/ns/web }");
     let domain = String::from_utf8(files.remove("domains/shop/domain.yaml").unwrap()).unwrap();
     files.insert("domains/shop/domain.yaml", web(domain));
     let folder = crate::fixture::Folder::Own(tempfile::tempdir().unwrap());

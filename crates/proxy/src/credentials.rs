@@ -265,14 +265,17 @@ impl Keeper {
 
     /// Renews for as long as the proxy lives: when a certificate is due, when the issuer says that something changed, and
     /// when another revision serves other hosts or asks its callers otherwise. `failed`: some are missing already.
+    ///
+    /// The time of day is looked at again and again, and no timer is set for the moment itself: timers stand still on a
+    /// machine that is suspended, and do not hear of a clock that is set.
     pub async fn run(
         mut self,
         served: Vec<Served>,
         mut changes: watch::Receiver<u64>,
+        mut issued: watch::Receiver<u64>,
         mut failed: bool,
         mut shutdown: Shutdown,
     ) {
-        let mut issued = self.issuance.changes();
         loop {
             tokio::select! {
                 () = shutdown.asked() => return,
@@ -283,7 +286,11 @@ impl Keeper {
                     self.refused.clear();
                 }
                 Ok(()) = changes.changed() => {}
-                () = tokio::time::sleep(self.pause(failed)) => {}
+                () = tokio::time::sleep(Duration::from_millis(limits::RENEWAL_RETRY_TIME.default)) => {
+                    if !failed && !self.is_time() {
+                        continue;
+                    }
+                }
             }
             failed = match self.refresh(&served).await {
                 Ok(()) => false,
@@ -295,14 +302,10 @@ impl Keeper {
         }
     }
 
-    /// Until the first certificate is due; a while where the last attempt failed.
-    fn pause(&self, failed: bool) -> Duration {
-        let retry = Duration::from_millis(limits::RENEWAL_RETRY_TIME.default);
+    /// Whether a certificate is old enough to be renewed, or there is none.
+    fn is_time(&self) -> bool {
         let now = self.clock.now();
-        match self.held.values().map(|held| held.renew_at.micros_since(now)).min() {
-            Some(micros) if !failed => Duration::from_micros(micros).max(retry),
-            Some(_) | None => retry,
-        }
+        self.held.is_empty() || self.held.values().any(|held| held.renew_at <= now)
     }
 
     fn say(&self, error: &CredentialError) {

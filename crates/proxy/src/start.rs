@@ -124,6 +124,8 @@ pub async fn start(config: Config, parts: Parts<'_>) -> Result<Running, StartErr
         Arc::clone(&parts.stats),
     );
     let (served, gateways) = gateways(&config, &keeper)?;
+    // before anything is taken from the issuer: what changes after that is heard of
+    let issued = parts.issuance.changes();
     let missing = keeper.begin(&served).await?;
     let (trigger, shutdown) = shutdown::channel();
     let shared = Shared {
@@ -148,8 +150,8 @@ pub async fn start(config: Config, parts: Parts<'_>) -> Result<Running, StartErr
         let work = move || run(Worker::new(shared, lane, ids, counters), sockets, changes, shutdown);
         threads.push(workers::start(format!("proxy-{index}"), work)?);
     }
-    tokio::spawn(trusted.follow(parts.issuance, shutdown.clone()));
-    tokio::spawn(keeper.run(served, parts.changes, missing, shutdown));
+    tokio::spawn(trusted.follow(parts.issuance, issued.clone(), shutdown.clone()));
+    tokio::spawn(keeper.run(served, parts.changes, issued, missing, shutdown));
     Ok(Running { trigger, threads })
 }
 

@@ -86,8 +86,12 @@ impl Trusted {
 
     /// Takes what the issuer gives whenever it says that something changed. This waits for nothing else: an issuer that
     /// is slow to mint must not delay that somebody is no longer trusted.
-    pub async fn follow(self: Arc<Self>, issuance: Arc<dyn Issuance>, mut shutdown: Shutdown) {
-        let mut changes = issuance.changes();
+    pub async fn follow(
+        self: Arc<Self>,
+        issuance: Arc<dyn Issuance>,
+        mut changes: watch::Receiver<u64>,
+        mut shutdown: Shutdown,
+    ) {
         loop {
             tokio::select! {
                 () = shutdown.asked() => return,

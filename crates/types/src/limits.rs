@@ -129,12 +129,14 @@ limits! {
     WORKLOAD_CONNECTIONS "workload_connections" 1024 Count "open connections of the Workload API socket" "one per process of a large machine";
     WORKLOAD_CALLS "workload_calls" 200 Count "attestations per second for one user id" "a machine with 200 workloads of one user starts within a second";
     WORKLOAD_IDENTITIES "workload_identities" 1024 Count "SVIDs that an agent keeps" "one per executable and identity of a large machine";
+    WORKLOAD_USER_IDENTITIES "workload_user_identities" 768 Count "SVIDs that an agent keeps for one user id" "three quarters of `workload_identities`: nobody takes the room of the others";
     WORKLOAD_DIGESTS "workload_digests" 1024 Count "remembered digests of executables" "one per executable of a large machine";
     WORKLOAD_USER_CONNECTIONS "workload_user_connections" 768 Count "open connections of the Workload API socket of one user id" "three quarters of `workload_connections`: nobody shuts the others out";
     WORKLOAD_USER_STREAMS "workload_user_streams" 1024 Count "open calls and streams of the Workload API of one user id" "two for each of 512 processes";
     WORKLOAD_ALL_STREAMS "workload_all_streams" 4096 Count "open calls and streams of the Workload API" "four for each of `workload_connections`";
     WORKLOAD_HINT_BYTES "workload_hint_bytes" 1024 Bytes "the hint at what an identity is for" "Workload API 5.2.1";
     WORKLOAD_TOKENS "workload_tokens" 1024 Count "JWT-SVIDs that an agent keeps" "as `workload_identities`";
+    WORKLOAD_USER_TOKENS "workload_user_tokens" 768 Count "JWT-SVIDs that an agent keeps for one user id" "as `workload_user_identities`";
     WORKLOAD_PROGRAM_TOKENS "workload_program_tokens" 64 Count "JWT-SVIDs that an agent keeps for one program" "one for each service that a program calls";
     ATTESTATION_TIME "attestation_time" 10000 Millis "finding out what one process is" "hashing `workload_binary_bytes` from a slow disk";
     PROC_BYTES "proc_bytes" 1048576 Bytes "a file under /proc that tells what a process is" "65,536 supplementary groups, as many as Linux allows";

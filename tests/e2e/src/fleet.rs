@@ -314,6 +314,14 @@ impl Fleet {
         self.peers.get_mut(name).expect("a running peer")
     }
 
+    /// What a peer holds in memory, in KiB.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn resident(&self, name: &str) -> u64 {
+        self.peers[name].resident()
+    }
+
     /// SIGKILL.
     ///
     /// # Panics

@@ -17,8 +17,8 @@ use serde_json::json;
 use spiffe::{WorkloadApiClient, WorkloadApiError, X509Context};
 use tokio_stream::StreamExt;
 
-/// Streams of one connection of a flood.
-const ON_ONE_CONNECTION: usize = 100;
+/// Connections of a flood: as many as a process may have, less some.
+const CONNECTIONS: usize = 60;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -41,34 +41,28 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Opens so many streams, a hundred on each connection, and holds those that it gets until it is killed. Prints how many
+/// Opens so many streams, over all its connections in turns, and holds those that it gets until it is killed. Prints how many
 /// were opened and how many were refused with which status.
 async fn flood(streams: usize) -> Result<(), WorkloadApiError> {
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        clients.push(WorkloadApiClient::connect_env().await?);
+    }
     let (mut held, mut refused) = (Vec::new(), BTreeMap::<String, usize>::new());
-    let mut opened = 0;
-    for _ in 0..streams.div_ceil(ON_ONE_CONNECTION) {
-        let Ok(client) = WorkloadApiClient::connect_env().await else {
-            *refused.entry("no connection".to_owned()).or_default() += ON_ONE_CONNECTION;
-            continue;
+    for client in clients.iter().cycle().take(streams) {
+        let first = async {
+            let mut contexts = client.stream_x509_contexts().await?;
+            let first = contexts.next().await;
+            Ok::<_, WorkloadApiError>((first, contexts))
         };
-        for _ in 0..ON_ONE_CONNECTION {
-            let first = async {
-                let mut contexts = client.stream_x509_contexts().await?;
-                let first = contexts.next().await;
-                Ok::<_, WorkloadApiError>((first, contexts))
-            };
-            match tokio::time::timeout(Duration::from_secs(5), first).await {
-                Ok(Ok((Some(Ok(_)), contexts))) => {
-                    opened += 1;
-                    held.push(Box::pin(contexts));
-                }
-                Ok(Ok((Some(Err(error)), _)) | Err(error)) => *refused.entry(code(&error)).or_default() += 1,
-                Ok(Ok((None, _))) => *refused.entry("ended".to_owned()).or_default() += 1,
-                Err(_) => *refused.entry("no answer".to_owned()).or_default() += 1,
-            }
+        match tokio::time::timeout(Duration::from_secs(5), first).await {
+            Ok(Ok((Some(Ok(_)), contexts))) => held.push(Box::pin(contexts)),
+            Ok(Ok((Some(Err(error)), _)) | Err(error)) => *refused.entry(code(&error)).or_default() += 1,
+            Ok(Ok((None, _))) => *refused.entry("ended".to_owned()).or_default() += 1,
+            Err(_) => *refused.entry("no answer".to_owned()).or_default() += 1,
         }
     }
-    println!("{}", json!({ "opened": opened, "refused": refused }));
+    println!("{}", json!({ "opened": held.len(), "refused": refused }));
     pending().await
 }
 

@@ -9,9 +9,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags, open};
 use types::limits;
 
 use crate::digest::Digests;
@@ -26,13 +28,20 @@ pub(super) struct Program {
 }
 
 /// Reads what runs. `home` is the process's folder under `/proc`.
+///
+/// INVARIANT: path and digest are of one file, held by one handle: a process that becomes another program meanwhile does not
+/// get the path of the one with the digest of the other.
 pub(super) fn program(home: &Path, digests: &Digests) -> Program {
     let link = home.join("exe");
-    let sha256 = File::open(&link).and_then(|mut file| digests.of(&mut file));
+    let Ok(running) = open(&link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map(File::from) else {
+        return Program { path: None, sha256: None };
+    };
+    let contents = format!("/proc/self/fd/{}", running.as_raw_fd());
+    let sha256 = File::open(contents).and_then(|mut file| digests.of(&mut file));
     if let Err(error) = &sha256 {
         tracing::debug!(process = %home.display(), %error, "the executable was not hashed");
     }
-    Program { path: proven_path(&link), sha256: sha256.ok() }
+    Program { path: proven_path(&link, &running), sha256: sha256.ok() }
 }
 
 /// A whole file of `/proc`, of at most `proc_bytes`.
@@ -43,15 +52,15 @@ pub(super) fn bounded(path: &Path) -> io::Result<String> {
     if text.len() as u64 > most { Err(io::Error::other("the file is too large")) } else { Ok(text) }
 }
 
-/// The path behind `/proc/PID/exe`, if it leads to the same file from here.
-fn proven_path(link: &Path) -> Option<String> {
+/// The path behind `/proc/PID/exe`, if it leads to the running file from here.
+fn proven_path(link: &Path, running: &File) -> Option<String> {
     let path = fs::read_link(link).ok()?;
     let text = path.to_str()?;
     let fits = text.len() <= limits::PATH_BYTES.default_usize();
     if text.ends_with(DELETED) || !path.is_absolute() || !fits {
         return None;
     }
-    let running = fs::metadata(link).ok()?;
+    let running = running.metadata().ok()?;
     let named = fs::symlink_metadata(&path).ok()?;
     let same = (running.dev(), running.ino()) == (named.dev(), named.ino());
     same.then(|| text.to_owned())

@@ -8,6 +8,9 @@
 use types::attest::{Container, Runtime, SystemdRule, is_container_id, is_pod_uid};
 use types::limits;
 
+/// Below it users make what they like.
+const USERS: &str = "/user.slice";
+
 /// Where a process was shown to be. What is not shown is absent.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Place {
@@ -22,17 +25,18 @@ pub struct Place {
 /// Reads `/proc/PID/cgroup`: lines of `number:controllers:path`.
 ///
 /// systemd's own hierarchy counts where it says something. Else (one hierarchy, or several without systemd) all that say
-/// something must say the same.
+/// something must say the same, and none may be below `user.slice`.
 pub fn cgroup(text: &str) -> Place {
     if text.len() > limits::PROC_BYTES.default_usize() {
         return Place::default();
     }
-    let mut places = Vec::new();
+    let (mut places, mut is_user) = (Vec::new(), false);
     for line in text.lines() {
         let mut parts = line.splitn(3, ':');
         let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
             return Place::default();
         };
+        is_user |= path == USERS || path.strip_prefix(USERS).is_some_and(|rest| rest.starts_with('/'));
         let place = place(path);
         if place == Place::default() {
             continue;
@@ -43,7 +47,8 @@ pub fn cgroup(text: &str) -> Place {
         places.push(place);
     }
     let Some((first, others)) = places.split_first() else { return Place::default() };
-    if others.iter().all(|other| other == first) { first.clone() } else { Place::default() }
+    let agree = !is_user && others.iter().all(|other| other == first);
+    if agree { first.clone() } else { Place::default() }
 }
 
 /// Reads one path.

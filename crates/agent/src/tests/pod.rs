@@ -1,12 +1,15 @@
 //! Pods: the token that a process has in its own file system, and no other.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use jose::Key;
 use rcgen::{KeyPair, PublicKeyData as _, SigningKey as _};
+use rustix::fs::inotify;
 use serde_json::json;
 use tempfile::TempDir;
 use testkit::RealClock;
@@ -156,8 +159,9 @@ async fn a_token_that_the_process_could_not_read_itself_is_not_read_for_it() {
     }
     let pod = Pod::new();
     pod.write(&pod.token(600));
+    set_mode(pod.folder.path(), 0o755);
     let read = |uid: u32, mode: u32| {
-        fs::set_permissions(pod.path(), fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(&pod.path(), mode);
         let mut process = this_process();
         process.uid = uid;
         token::read(Path::new("/proc/self"), &pod.path(), &process, &[]).is_some()
@@ -168,6 +172,97 @@ async fn a_token_that_the_process_could_not_read_itself_is_not_read_for_it() {
     // the group of the process is that of the file
     assert!(!read(1000, 0o604));
     assert!(read(1000, 0o640));
+    // by each folder on the way, as the kernel's own answer to that user
+    for (mode, passes) in [(0o755, true), (0o751, true), (0o701, false), (0o750, true), (0o740, false), (0o700, false)] {
+        set_mode(pod.folder.path(), mode);
+        assert_eq!(read(1000, 0o644), passes, "{mode:o}");
+        let mut kernel = Command::new("setpriv");
+        kernel.args(["--reuid", "1000", "--regid", "0", "--clear-groups", "cat"]).arg(pod.path());
+        let answer = kernel.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert_eq!(answer.success(), passes, "{mode:o}");
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// In namespaces of its own a process can have any root, the machine's files in it, and a link where its token should be:
+/// to the token of a pod, which anybody may read who gets as far, and nobody but root and the pod gets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_root_of_one_s_own_does_not_make_the_agent_one_s_deputy() {
+    const NAME: &str = "a_root_of_one_s_own_does_not_make_the_agent_one_s_deputy";
+    let (pod, root) = (Pod::new(), TempDir::new().unwrap());
+    pod.write(&pod.token(600));
+    set_mode(&pod.path(), 0o644);
+    set_mode(pod.folder.path(), 0o750);
+    for path in ["machine", "run/secrets"] {
+        fs::create_dir_all(root.path().join(path)).unwrap();
+        set_mode(&root.path().join(path), 0o755);
+    }
+    set_mode(&root.path().join("run"), 0o755);
+    set_mode(root.path(), 0o755);
+    let link = Path::new("/machine").join(pod.path().strip_prefix("/").unwrap());
+    symlink(link, root.path().join("run/secrets/token")).unwrap();
+    for name in ["bin", "lib", "lib64", "usr"] {
+        symlink(Path::new("machine").join(name), root.path().join(name)).unwrap();
+    }
+    let script = r#"mount --rbind / "$0/machine" && exec chroot "$0" /bin/sh -c 'echo ready; read -r line'"#;
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "61001", "--regid", "61001", "--clear-groups", "unshare", "-Urm", "sh", "-c", script]);
+    let mut child = command.arg(root.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    if own_uid() != 0 || said != "ready
+" {
+        eprintln!("skipped: {NAME} (needs root, and namespaces for everybody)");
+        let _ = child.kill();
+        let _ = child.wait();
+        return;
+    }
+    let mut process = this_process();
+    (process.pid, process.uid, process.gid) = (child.id(), 61_001, 61_001);
+    let read = || {
+        let home = PathBuf::from(format!("/proc/{}", child.id()));
+        token::read(&home, Path::new("/run/secrets/token"), &process, &[]).is_some()
+    };
+    assert!(!read(), "the agent read for a process what that cannot read");
+    set_mode(pod.folder.path(), 0o711);
+    assert!(read(), "the test does not show what it should");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Opening some devices does something, such as starting a watchdog.
+#[tokio::test]
+async fn what_is_no_file_is_not_even_opened() {
+    let pod = Pod::new();
+    rustix::fs::mknodat(rustix::fs::CWD, pod.path(), rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&watch, pod.path(), inotify::WatchFlags::OPEN).unwrap();
+    let opened = || rustix::io::read(&watch, &mut [0; 64]).is_ok();
+    assert_eq!(pod.account(), None);
+    assert!(!opened());
+    drop(fs::OpenOptions::new().read(true).write(true).open(pod.path()).unwrap());
+    assert!(opened(), "the test does not show what it should");
+}
+
+#[tokio::test]
+async fn links_and_folders_on_the_way_are_bounded() {
+    let (pod, process) = (Pod::new(), this_process());
+    pod.write(&pod.token(600));
+    let read = |path: PathBuf| token::read(Path::new("/proc/self"), &path, &process, &[]).is_some();
+    symlink("circle", pod.folder.path().join("circle")).unwrap();
+    assert!(!read(pod.folder.path().join("circle")));
+    let folder = pod.folder.path().file_name().unwrap().to_str().unwrap();
+    let around = |times| pod.folder.path().join(format!("../{folder}/").repeat(times)).join("token");
+    assert!(read(around(10)));
+    assert!(!read(around(100)));
+    // the root is where `..` ends, and a link of the kernel's own is a text like any other
+    assert!(read(Path::new("/../..").join(pod.path().strip_prefix("/").unwrap())));
+    let open = fs::File::open(pod.path()).unwrap();
+    fs::remove_file(pod.path()).unwrap();
+    assert!(!read(PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&open)))));
 }
 
 /// An absolute link inside a process's own root leads to a file of that root, and not of the agent's.

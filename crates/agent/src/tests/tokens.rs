@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 
 use api::issuance::IssueError;
 use testkit::ManualClock;
-use types::Selectors;
+use types::{Clock as _, Selectors, Timestamp};
 
-use super::fake::{Fake, id, own_uid};
+use super::fake::{Fake, id, own_uid, path_rule};
 use crate::refusal::Refusal;
 use crate::state::Source;
 
@@ -115,4 +115,39 @@ async fn a_program_keeps_so_many_tokens_and_takes_none_from_others() {
     assert_eq!(fake.signed.load(Ordering::SeqCst), signed);
     let kept = (0..200).filter(|number| !source.tokens.still_good(&own, &[number.to_string()]).is_empty()).count();
     assert_eq!(kept, 64);
+}
+
+/// The programs of one user, however many, take none from other users.
+#[tokio::test]
+async fn a_user_keeps_so_many_tokens_and_takes_none_from_others() {
+    let (_, fake, source) = world();
+    fake.recognise(path_rule("/bin/x"));
+    let get = |uid, gid, number: u32| {
+        let (source, selectors) = (&source, Selectors { uid, gid, ..selectors(7) });
+        async move { source.tokens.get(&selectors, &id(), &[number.to_string()]).await.unwrap() }
+    };
+    get(1, 0, 0).await;
+    for number in 0..1100 {
+        get(2, number / 50, number).await;
+    }
+    let signed = fake.signed.load(Ordering::SeqCst);
+    get(1, 0, 0).await;
+    assert_eq!(fake.signed.load(Ordering::SeqCst), signed);
+    let kept = |number: &u32| {
+        let selectors = Selectors { uid: 2, gid: number / 50, ..selectors(7) };
+        !source.tokens.still_good(&selectors, &[number.to_string()]).is_empty()
+    };
+    assert_eq!((0..1100).filter(kept).count(), 768);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_replaces_tokens_that_were_signed_later() {
+    let (clock, _, source) = world();
+    let (names, selectors, id) = (audience(&["a"]), selectors(7), id());
+    let get = || source.tokens.get(&selectors, &id, &names);
+    let first = get().await.unwrap();
+    clock.set(Timestamp::from_seconds(clock.now().seconds() - 3600));
+    let second = get().await.unwrap();
+    assert_ne!(second.token, first.token);
+    assert_eq!(get().await.unwrap().token, second.token);
 }

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 
 use api::issuance::{Entitled, IssueError, Predecessor};
 use testkit::ManualClock;
-use types::{Clock as _, KeyKind, Selectors};
+use types::attest::UnixParts;
+use types::{Clock as _, KeyKind, Selectors, Timestamp};
 
-use super::fake::{Fake, own_uid, payments};
+use super::fake::{Fake, own_uid, payments, unix};
 use crate::refusal::Refusal;
 use crate::state::Source;
 use crate::wallet::{Handed, Held, Wallet};
@@ -34,7 +35,7 @@ async fn a_certificate_is_shared_and_renewed_at_half_life() {
     let start = clock.now();
     assert_eq!(get(&wallet, &selectors(8)).await.unwrap().svid.serial, first.svid.serial);
     assert!((start.plus_seconds(3600 * 2 / 5)..=start.plus_seconds(1800)).contains(&first.renew_at));
-    clock.set(types::Timestamp::from_micros(first.renew_at.micros() - 1));
+    clock.set(Timestamp::from_micros(first.renew_at.micros() - 1));
     assert_eq!(get(&wallet, &selectors(7)).await.unwrap().svid.serial, first.svid.serial);
     clock.set(first.renew_at);
     let second = get(&wallet, &selectors(7)).await.unwrap();
@@ -67,6 +68,7 @@ async fn a_valid_certificate_outlives_failures_and_an_expired_one_does_not() {
     clock.set(first.svid.not_after);
     assert!(matches!(get(&wallet, &selectors(7)).await, Err(Refusal::Issue(IssueError::Unavailable(_)))));
     fake.set_available(true);
+    clock.advance(1);
     assert_ne!(get(&wallet, &selectors(7)).await.unwrap().svid.serial, first.svid.serial);
 }
 
@@ -113,11 +115,17 @@ fn program(number: u32) -> Selectors {
 #[tokio::test]
 async fn the_wallet_is_bounded_and_forgets_nothing_that_is_in_hands() {
     let (clock, fake, wallet) = world();
+    fake.recognise(unix(UnixParts { gid: Some(0), ..UnixParts::default() }));
     let mut hands: Vec<Handed> = Vec::new();
-    for number in 0..1024 {
+    let another = |number| Selectors { uid: own_uid() + 1, ..program(number) };
+    for number in 0..768 {
         hands.push(wallet.get(&program(number), &payments()).await.unwrap());
     }
+    for number in 768..1024 {
+        hands.push(wallet.get(&another(number), &payments()).await.unwrap());
+    }
     assert!(matches!(get(&wallet, &program(1024)).await, Err(Refusal::Here(_))));
+    assert!(matches!(get(&wallet, &another(1024)).await, Err(Refusal::Here(_))));
     // Whose hands are empty makes room: first who holds what has ended, then who holds what is good.
     clock.advance(fake.ttl.load(Ordering::SeqCst));
     hands.drain(..3);
@@ -128,6 +136,69 @@ async fn the_wallet_is_bounded_and_forgets_nothing_that_is_in_hands() {
     get(&wallet, &program(1027)).await.unwrap();
     assert_eq!(wallet.still_good(&program(1024)), []);
     assert_eq!(wallet.still_good(&program(1027)), [payments()]);
+}
+
+/// One user's programs, however many they are, take nothing from those of others: neither what is in hands nor what is not.
+#[tokio::test]
+async fn a_user_has_a_part_of_the_wallet_and_makes_room_among_its_own() {
+    let (_, fake, wallet) = world();
+    fake.recognise(unix(UnixParts { gid: Some(0), ..UnixParts::default() }));
+    let another = Selectors { uid: own_uid() + 1, ..selectors(7) };
+    get(&wallet, &another).await.unwrap();
+    for number in 0..768 {
+        get(&wallet, &program(number)).await.unwrap();
+    }
+    get(&wallet, &program(768)).await.unwrap();
+    assert_eq!(wallet.still_good(&program(0)), [], "it has made no room");
+    assert_eq!(wallet.still_good(&another), [payments()]);
+    let mut hands: Vec<Handed> = Vec::new();
+    for number in 0..768 {
+        hands.push(wallet.get(&program(number), &payments()).await.unwrap());
+    }
+    assert!(matches!(get(&wallet, &program(768)).await, Err(Refusal::Here(_))));
+    get(&wallet, &Selectors { gid: 0, path: Some("/bin/z".into()), ..another }).await.unwrap();
+}
+
+/// A clock that is set back by more than the age of a certificate says nothing about how long that is still good for others.
+#[tokio::test]
+async fn a_clock_that_is_set_back_renews_what_was_minted_later() {
+    let (clock, fake, wallet) = world();
+    let first = get(&wallet, &selectors(7)).await.unwrap();
+    let start = clock.now();
+    clock.set(start.plus_seconds(600));
+    clock.set(start.plus_seconds(300));
+    assert_eq!(get(&wallet, &selectors(7)).await.unwrap().svid.serial, first.svid.serial, "it was in force then");
+    clock.set(Timestamp::from_seconds(start.seconds() - 1));
+    let second = get(&wallet, &selectors(7)).await.unwrap();
+    assert_ne!(second.svid.serial, first.svid.serial);
+    assert_eq!(get(&wallet, &selectors(7)).await.unwrap().svid.serial, second.svid.serial);
+    // Without an issuer what is held stays, and is not asked for in a loop.
+    fake.set_available(false);
+    clock.set(Timestamp::from_seconds(start.seconds() - 7200));
+    for _ in 0..3 {
+        assert_eq!(get(&wallet, &selectors(7)).await.unwrap().svid.serial, second.svid.serial);
+    }
+    assert_eq!(fake.unanswered.load(Ordering::SeqCst), 1);
+}
+
+/// Whoever gets nothing and asks in a loop costs neither a key nor a question to the issuer each time.
+#[tokio::test]
+async fn a_failed_first_certificate_is_not_asked_for_in_a_loop() {
+    let (clock, fake, wallet) = world();
+    fake.fail(Some(IssueError::Limited("told so".into())));
+    for _ in 0..50 {
+        assert!(matches!(get(&wallet, &selectors(7)).await, Err(Refusal::Issue(IssueError::Limited(_)))));
+    }
+    assert_eq!(fake.unanswered.load(Ordering::SeqCst), 1);
+    clock.advance(1);
+    assert!(get(&wallet, &selectors(7)).await.is_err());
+    assert_eq!(fake.unanswered.load(Ordering::SeqCst), 2);
+    // Another program is not held up, and neither is this one once a refusal may have been taken back.
+    assert!(get(&wallet, &program(1)).await.is_err());
+    assert_eq!(fake.unanswered.load(Ordering::SeqCst), 3);
+    fake.fail(None);
+    clock.advance(1);
+    get(&wallet, &selectors(7)).await.unwrap();
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use types::Timestamp;
 
 use crate::key;
 use crate::refusal::Refusal;
-use crate::retry::{later, pause};
+use crate::retry::{half_life, later, pause};
 use crate::secret::Secret;
 use crate::trust::Known;
 
@@ -19,6 +19,8 @@ pub(crate) struct Held {
     pub key: Secret,
     /// When to ask again: at half-life, or after a pause when that failed.
     pub renew_at: Timestamp,
+    /// When that was said. A clock that shows less by now was set back, and tells nothing about how old this is.
+    since: Timestamp,
     /// Attempts to renew it that failed, as everybody sees who has it.
     pub failures: Arc<AtomicU32>,
     /// Under which bundles it was looked at last.
@@ -27,12 +29,24 @@ pub(crate) struct Held {
 
 /// Empty before the first certificate, and after a refusal.
 #[derive(Default)]
-pub(super) struct Slot(Option<Held>);
+pub(super) struct Slot {
+    held: Option<Held>,
+    /// Why there is none, for as long as nobody is asked again.
+    failed: Option<Failed>,
+}
+
+struct Failed {
+    refusal: Refusal,
+    at: Timestamp,
+    again_at: Timestamp,
+    seen_under: u64,
+}
 
 impl Held {
-    /// Just minted, and verified under the bundles of that version.
-    pub fn new(svid: Svid, key: Secret, renew_at: Timestamp, version: u64) -> Self {
-        Self { svid: Arc::new(svid), key, renew_at, failures: Arc::default(), seen_under: version }
+    /// Just minted at the moment `now`, and verified under the bundles of that version.
+    pub fn new(svid: Svid, key: Secret, now: Timestamp, version: u64) -> Self {
+        let renew_at = half_life(now, svid.not_after, svid.not_after.micros_since(svid.not_before));
+        Self { svid: Arc::new(svid), key, renew_at, since: now, failures: Arc::default(), seen_under: version }
     }
 
     /// The proof that its key is here. Without one a renewal is a first certificate.
@@ -44,12 +58,19 @@ impl Held {
 
 impl Slot {
     pub const fn held(&self) -> Option<&Held> {
-        self.0.as_ref()
+        self.held.as_ref()
+    }
+
+    /// Why there is none, where that was found out a moment ago under the same bundles: whoever asks in a loop costs neither a
+    /// key nor a question to the issuer each time.
+    pub fn failed(&self, now: Timestamp, known: &Known) -> Option<Refusal> {
+        let failed = self.failed.as_ref().filter(|failed| (failed.at..failed.again_at).contains(&now))?;
+        (failed.seen_under == known.version).then(|| failed.refusal.clone())
     }
 
     /// Whether to mint now. What does not verify under new bundles is due at once: its root was given up in an emergency.
     pub fn is_due(&mut self, now: Timestamp, known: &Known) -> bool {
-        let Some(held) = self.0.as_mut() else { return true };
+        let Some(held) = self.held.as_mut() else { return true };
         if held.seen_under != known.version {
             held.seen_under = known.version;
             if let Err(refusal) = known.verify(&held.svid, now) {
@@ -58,25 +79,32 @@ impl Slot {
                 held.renew_at = held.renew_at.min(now);
             }
         }
-        held.renew_at <= now
+        held.renew_at <= now || now < held.since
     }
 
     /// Takes the outcome of a renewal. A valid certificate outlives a failure, but not a refusal.
-    pub fn settle(&mut self, minted: Result<Held, Refusal>, now: Timestamp) -> Result<(), Refusal> {
+    pub fn settle(
+        &mut self,
+        minted: Result<Held, Refusal>,
+        now: Timestamp,
+        seen_under: u64,
+    ) -> Result<(), Refusal> {
         let refusal = match minted {
             Ok(held) => {
-                self.0 = Some(held);
+                *self = Self { held: Some(held), failed: None };
                 return Ok(());
             }
             Err(refusal) => refusal,
         };
-        let held = self.0.as_mut().filter(|held| !refusal.is_final() && held.svid.not_after > now);
+        let held = self.held.as_mut().filter(|held| !refusal.is_final() && held.svid.not_after > now);
         let Some(held) = held else {
-            self.0 = None;
+            // A refusal is taken back when somebody is registered, which nobody waits for.
+            let failed = Failed { refusal: refusal.clone(), at: now, again_at: later(now, pause(0)), seen_under };
+            *self = Self { held: None, failed: (!refusal.is_final()).then_some(failed) };
             return Err(refusal);
         };
         let failures = held.failures.fetch_add(1, Ordering::Relaxed);
-        held.renew_at = later(now, pause(failures));
+        (held.renew_at, held.since) = (later(now, pause(failures)), now);
         let valid_until = held.svid.not_after;
         tracing::warn!(error = %refusal, id = %held.svid.spiffe_id, failures = failures.saturating_add(1), %valid_until, "renewal failed");
         Ok(())

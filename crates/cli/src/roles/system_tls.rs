@@ -18,7 +18,7 @@ use crate::term::causes;
 
 /// How often it is looked whether the identity is to be renewed, by the clock of the machine: a timer alone would sleep
 /// through the sleep of a machine.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// TLS as control speaks it, on each of its doors.
 pub struct SystemTls {

@@ -19,7 +19,7 @@ use types::{Timestamp, TrustDomain};
 
 use self::server::{Site, Web};
 use super::refresh::refresh;
-use crate::fixture::{Folder, LOG_BYTES, NOW, World, append, current, files, request};
+use crate::fixture::{Folder, NOW, World, append, current, files, request};
 
 const PARTNER: &str = "partner.example";
 const ENDPOINT: &str = "spiffe://partner.example/bundle-endpoint";
@@ -66,7 +66,8 @@ fn spiffe_entry(url: &str, endpoint_id: &str) -> String {
 }
 
 fn world(files: &MemoryFiles) -> World {
-    World::with(files, Folder::Own(tempfile::tempdir().unwrap()), LOG_BYTES)
+    // two segments of log: one for each lane, and no other
+    World::with(files, Folder::Own(tempfile::tempdir().unwrap()), 2 * 64 * 1024)
 }
 
 /// A world with one partner of the web, and its site.
@@ -114,6 +115,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{what} did not come");
+        // tidy: between two looks
         sleep(Duration::from_millis(5)).await;
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::admin::{Budget, BudgetLine};
 use types::{Timestamp, limits};
 
-use super::{Gateway, renewable};
+use super::{Gateway, moment, renewable};
 use crate::acts::count;
 use crate::service::Control;
 
@@ -59,14 +59,14 @@ impl Control {
         }
     }
 
-    /// Everything that issuance keeps alive. What nobody would renew, because its workload is gone or its trust was taken
-    /// away, ends anyway and is not counted.
+    /// Everything that issuance keeps alive. What nobody would renew, because its workload is gone, or its trust or that of
+    /// its node was taken away, ends anyway and is not counted.
     pub(crate) fn count_budget(&self) -> Counted {
         let at = self.parts.clock.now();
         let (revision, signals) = (self.parts.revision.load_full(), self.parts.signals.load_full());
         let workloads = renewable(&revision);
         let (mut identities, mut unknown) = (Vec::new(), Vec::new());
-        for node in self.holdings() {
+        for node in self.holdings().into_iter().filter(|node| self.agent_is_trusted(&node.node, at)) {
             let name = self.node_name(&node);
             unknown.extend(what_is_unknown(&name, &node, at));
             for held in &node.held {
@@ -104,7 +104,7 @@ fn what_is_unknown(name: &str, node: &crate::wire::NodeHoldings, at: Timestamp) 
     if !node.told {
         let heard = match (node.connected, node.heard) {
             (true, _) => "it is connected".to_owned(),
-            (false, Some(heard)) => format!("it was last heard at {heard}"),
+            (false, Some(heard)) => format!("it was last heard at {}", moment(heard, at)),
             (false, None) => "it was never heard".to_owned(),
         };
         return Some(format!("{name} has not said what it holds since control began; {heard}"));

@@ -18,7 +18,7 @@ mod budget;
 mod spoken;
 
 pub(crate) use budget::{Counted, Kept};
-pub(crate) use spoken::spoken;
+pub(crate) use spoken::{moment, spoken};
 
 /// How a node that shares control's process is called in listings.
 pub(crate) const IN_PROCESS: &str = "in this process";
@@ -69,6 +69,12 @@ impl Control {
         if seen.is_some_and(|seen| seen.in_process()) { IN_PROCESS.to_owned() } else { name }
     }
 
+    /// Whether an agent is issued anything.
+    fn agent_is_trusted(&self, name: &str, now: Timestamp) -> bool {
+        let seen = Label::parse(name).ok().and_then(|name| self.hub.peers.get(&(Role::Agent, name)));
+        seen.is_none_or(|seen| self.distrusted(&seen, None, now).is_none())
+    }
+
     /// The certificates of gateways: exact for that of this process, the first to end for each proxy elsewhere.
     fn gateways(&self, revision: &Revision) -> Vec<Gateway> {
         let organisation = &revision.model().organisation;
@@ -84,8 +90,11 @@ impl Control {
                 ttl: domain.map(|domain| domain.svid_ttl),
             });
         }
-        let elsewhere = self.hub.peers.all().into_iter().filter(|seen| seen.place.role == Role::Proxy && !seen.in_process());
-        gateways.extend(elsewhere.filter_map(|seen| Gateway::of_proxy(&seen, revision)));
+        let now = self.parts.clock.now();
+        let is_one = |seen: &Seen| seen.place.role == Role::Proxy && !seen.in_process();
+        let elsewhere = self.hub.peers.all().into_iter().filter(is_one);
+        let trusted = elsewhere.filter(|seen| self.distrusted(seen, None, now).is_none());
+        gateways.extend(trusted.filter_map(|seen| Gateway::of_proxy(&seen, revision)));
         gateways
     }
 }

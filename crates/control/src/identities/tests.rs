@@ -1,13 +1,13 @@
+use ::wire::content::Holdings;
 use api::admin::Severity;
 use api::issuance::HeldSvid;
 use api::wire::Load;
 use types::Clock;
-use ::wire::content::Holdings;
 
 use super::*;
+use crate::Certificate;
 use crate::fixture::{Folder, LOG_BYTES, NOW, World};
 use crate::store::{Joined, Last, Place};
-use crate::Certificate;
 
 const STOREFRONT: &str = "spiffe://shop.example.internal/storefront";
 
@@ -65,8 +65,11 @@ fn who_may_have_an_identity_stands_beside_who_holds_one() {
     world.admin().revoke("local", &revoke).unwrap();
     let all = world.admin().identities().unwrap();
     let storefront = all.iter().find(|one| one.spiffe_id == STOREFRONT).unwrap();
-    let held: Vec<_> =
-        storefront.held.iter().map(|held| (held.node.as_str(), held.not_after, held.failures, held.connected)).collect();
+    let held: Vec<_> = storefront
+        .held
+        .iter()
+        .map(|held| (held.node.as_str(), held.not_after, held.failures, held.connected))
+        .collect();
     assert_eq!(held, [("vm-1", at(1_800), 0, true), ("vm-2", at(900), 3, false)]);
     assert!(storefront.revoked);
     world.clock.advance(61);
@@ -123,6 +126,54 @@ fn what_nobody_would_renew_is_not_counted() {
     let revoke = api::admin::Revoke { subject: "shop/storefront".into(), reason: "x".into(), seconds: None };
     world.admin().revoke("local", &revoke).unwrap();
     assert_eq!(world.admin().budget().unwrap().seconds, None, "its trust is gone");
+}
+
+#[test]
+fn what_nodes_hold_that_are_not_trusted_any_more_is_not_counted() {
+    let world = World::new();
+    let (thief, silent) =
+        (join(&world, Role::Agent, "thief", None, true), join(&world, Role::Agent, "mute", None, false));
+    let edge = join(&world, Role::Proxy, "edge", None, true);
+    let good = join(&world, Role::Agent, "vm-1", None, true);
+    say(&world, &thief, vec![svid(STOREFRONT, 60, 0)], 0);
+    say(&world, &good, vec![svid(STOREFRONT, 1_800, 0)], 0);
+    let seen = world.control.hub.peers.get(&edge).unwrap();
+    let line = world.control.hub.peers.connect(&seen.place, false, None, world.clock.now()).unwrap();
+    let load = Load { certificates_end: at(90).micros(), ..Load::default() };
+    world.control.hub.peers.pulse(&edge, line.id, 0, Some(load), world.clock.now());
+    let before = world.admin().budget().unwrap();
+    assert_eq!((before.seconds, before.counted, before.unknown.len()), (Some(60), 3, 1), "{before:?}");
+    for (role, name) in [thief, silent, edge] {
+        let subject = format!("node:{}/{name}", role.as_str());
+        let revoke = api::admin::Revoke { subject, reason: "stolen".into(), seconds: None };
+        world.admin().revoke("local", &revoke).unwrap();
+    }
+    let after = world.admin().budget().unwrap();
+    assert_eq!((after.seconds, after.counted, after.unknown), (Some(1_800), 1, Vec::new()));
+}
+
+#[test]
+fn each_of_several_identities_on_a_node_counts() {
+    let world = World::new();
+    let name = join(&world, Role::Agent, "vm-1", None, true);
+    say(&world, &name, vec![svid(STOREFRONT, 900, 0), svid(STOREFRONT, 1_200, 0), svid(STOREFRONT, 3_000, 0)], 0);
+    let budget = world.admin().budget().unwrap();
+    let ends: Vec<u64> = budget.first.iter().map(|line| line.seconds).collect();
+    assert_eq!((budget.counted, ends), (3, vec![900, 1_200, 3_000]));
+    let all = world.admin().identities().unwrap();
+    assert_eq!(all.iter().find(|one| one.spiffe_id == STOREFRONT).unwrap().held.len(), 3);
+}
+
+#[test]
+fn a_clock_that_is_apart_lets_the_figure_shrink_and_never_grow() {
+    let world = World::new();
+    let name = join(&world, Role::Agent, "slow", None, true);
+    // its agent thinks that there is an hour left, and renews by its own clock
+    say(&world, &name, vec![svid(STOREFRONT, 60, 0)], 0);
+    world.clock.advance(120);
+    let budget = world.admin().budget().unwrap();
+    assert_eq!((budget.seconds, budget.counted), (Some(0), 1), "it is connected and has run out");
+    assert_eq!(doctor(&world, "outage budget")[0].0, Severity::Problem);
 }
 
 #[test]
@@ -192,7 +243,8 @@ fn the_doctor_tells_a_short_budget_from_one_that_shrinks() {
     assert_eq!(told(1_439, 0).0.0, Severity::Warning, "it should have been renewed at the half");
     assert_eq!(told(899, 0).0.0, Severity::Problem);
     let (_, renewals) = told(1_200, 2);
-    let words = format!("1 identity is not renewed; first to end is {STOREFRONT} (vm-1), in 20 min, after 2 failed attempts");
+    let words =
+        format!("1 identity is not renewed; first to end is {STOREFRONT} (vm-1), in 20 min, after 2 failed attempts");
     assert_eq!(renewals, [(Severity::Problem, words)]);
     let world = World::new();
     assert_eq!(doctor(&world, "outage budget"), [(Severity::Good, "no identity is held".to_owned())]);
@@ -241,4 +293,36 @@ fn a_bundle_that_cannot_be_numbered_is_not_given_out() {
     world.told.dumb.store(true, std::sync::atomic::Ordering::Relaxed);
     let failure = world.admin().bundle("shop").unwrap_err();
     assert_eq!(failure.code, api::admin::FailureCode::Unavailable);
+}
+
+#[test]
+fn a_document_never_changes_under_its_number() {
+    use crate::KeyStep::{Back, Prepare, Publish};
+    let world = World::new();
+    let (shop, domain) = (label("shop"), types::TrustDomain::parse("shop.example.internal").unwrap());
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    let mut seen: BTreeMap<u64, String> = BTreeMap::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                for step in [Prepare, Publish, Back, Back] {
+                    world.told.keys.step(&shop, api::admin::Keys::Jwt, step, at(0)).unwrap();
+                    // tidy: room for whoever reads; nothing waits for it
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+        });
+        for _ in 0..2_000 {
+            // it may change all the time
+            let Ok(document) = world.control.bundle_document(&domain) else { continue };
+            let number = identity::Bundle::from_document(domain.clone(), &document).unwrap().sequence.unwrap();
+            let before = seen.entry(number).or_insert_with(|| document.clone());
+            if *before != document {
+                ended.store(true, std::sync::atomic::Ordering::Relaxed);
+                panic!("{number}: {before} {document}");
+            }
+        }
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(seen.len() > 3, "{seen:?}");
 }

@@ -13,6 +13,7 @@ use super::next::is_over;
 use super::waiting::Awaited;
 use super::{subject, told, what, word};
 use crate::acts::{self, bounded};
+use crate::identities::moment;
 use crate::roles::{KeyState, KeyStep};
 use crate::service::Control;
 use crate::wire::Behind;
@@ -34,15 +35,15 @@ impl Control {
             let hint = "say why with --reason; everything that the old key signed is refused from then on";
             return Err(Failure::new(FailureCode::BadRequest, "an emergency needs a reason", hint));
         }
-        let mut tried = self.rotating.turn();
+        let mut memory = self.rotating.turn();
         let state = self.state_of(&request.domain, request.keys)?;
         if let Some(step) = step_of(request.act, &state, self.parts.clock.now())? {
             self.take(operator, why, &state, step)?;
-            tried.remove(&(state.domain.clone(), state.keys));
+            memory.tried.remove(&(state.domain.clone(), state.keys));
             self.changed();
-            self.take_on(&mut tried);
+            self.take_on(&mut memory);
         }
-        drop(tried);
+        drop(memory);
         self.rotating.poked.notify_one();
         let reach = self.reach_bundles();
         let rotation = self.rotation_of(&state.domain, state.keys)?;
@@ -83,9 +84,15 @@ impl Control {
             let names: Vec<&str> = states.iter().map(|state| state.domain.as_str()).collect();
             let hint = match trustdir::nearest(domain, names.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "`countersign identity budget` and the map name the domains there are".to_owned(),
+                None => {
+                    "without a domain it lists the keys of all of them: countersign identity rotate-root".to_owned()
+                }
             };
-            Failure::new(FailureCode::NotFound, format!("there is no domain `{}`", bounded(domain, &limits::LABEL_BYTES)), hint)
+            Failure::new(
+                FailureCode::NotFound,
+                format!("there is no domain `{}`", bounded(domain, &limits::LABEL_BYTES)),
+                hint,
+            )
         })
     }
 
@@ -127,6 +134,7 @@ fn step_of(act: RotationAct, state: &KeyState, now: Timestamp) -> Result<Option<
         }
         (RotationAct::Back, RotationPhase::Published | RotationPhase::Acknowledged) => match state.old_ends {
             Some(ends) if !is_over(ends, now) => {
+                let ends = moment(ends, now);
                 let message = format!("what the next {} has signed is good until {ends}", word(state.keys));
                 let hint = "it leaves the bundle after that; until then this would cut off whoever holds it";
                 Err(Failure::new(FailureCode::Conflict, message, hint))

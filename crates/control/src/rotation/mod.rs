@@ -2,7 +2,8 @@
 //! while anything is missing.
 //!
 //! How far a rotation has come is in the issuer's files alone, and who has which bundle in what peers say; nothing is kept
-//! here that a restart loses, but what was put on record already and why the last attempt failed.
+//! here that a restart loses, but what was put on record already, why the last attempt failed, and since when everybody
+//! has the bundle.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +18,8 @@ use types::facts::{Administration, Outcome};
 use types::{Label, Timestamp, limits};
 
 use self::next::{Next, Sight, next};
-use self::waiting::Awaited;
 pub(crate) use self::shown::Standing;
+use self::waiting::Awaited;
 use crate::acts::bounded;
 use crate::roles::{KeyState, KeyStep};
 use crate::service::Control;
@@ -35,9 +36,17 @@ const LOOK: Duration = Duration::from_secs(1); // tidy: as peers are looked afte
 #[derive(Default)]
 pub(crate) struct Rotating {
     /// Held while a step is taken: one after the other.
-    steps: Mutex<BTreeMap<(Label, Keys), Tried>>,
+    memory: Mutex<Memory>,
     /// Told when an operator acted.
     poked: Notify,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// The last attempts that failed.
+    tried: BTreeMap<(Label, Keys), Tried>,
+    /// The bundles that nobody is waited for to take, by their number, and since when.
+    taken: Option<(u64, Timestamp)>,
 }
 
 /// An attempt at a step of its own.
@@ -46,13 +55,30 @@ struct Tried {
     step: KeyStep,
     /// From which state.
     from: (RotationPhase, Option<Timestamp>),
+    /// Whether it is on record, so that it is not put there again.
+    recorded: bool,
     /// Why it was not taken.
     trouble: String,
 }
 
 impl Rotating {
-    fn turn(&self) -> MutexGuard<'_, BTreeMap<(Label, Keys), Tried>> {
-        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    fn turn(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    /// Since when nobody is waited for, in a view of this moment.
+    fn taken_since(&self, view: &View) -> Option<Timestamp> {
+        let number = view.number.filter(|_| view.awaited.waiting.is_empty())?;
+        self.taken.filter(|(taken, _)| *taken == number).map(|(_, since)| since)
+    }
+
+    /// Looks at who has taken the bundles of this moment.
+    fn look(&mut self, view: &mut View) {
+        let number = view.number.filter(|_| view.awaited.waiting.is_empty());
+        self.taken = number.map(|number| (number, self.taken_since(view).unwrap_or(view.now)));
+        view.taken_since = self.taken_since(view);
     }
 }
 
@@ -78,26 +104,27 @@ pub async fn keep_rotating(control: Arc<Control>, mut finishing: watch::Receiver
 impl Control {
     /// Takes every rotation one step on, where everything that the step needs is there.
     pub(crate) fn take_rotations_on(&self) {
-        let mut tried = self.rotating.turn();
-        self.take_on(&mut tried);
+        let mut memory = self.rotating.turn();
+        self.take_on(&mut memory);
     }
 
-    fn take_on(&self, tried: &mut BTreeMap<(Label, Keys), Tried>) {
+    fn take_on(&self, memory: &mut Memory) {
         let states = self.parts.roles.key_states();
-        let under_way = |state: &&KeyState| state.phase != RotationPhase::Idle && !state.held;
-        if !states.iter().any(|state| under_way(&state)) {
+        if states.iter().all(|state| state.phase == RotationPhase::Idle) {
+            memory.taken = None;
             return;
         }
-        let view = self.rotation_view();
-        for state in states.iter().filter(under_way) {
+        let mut view = self.rotation_view();
+        memory.look(&mut view);
+        for state in &states {
             if let Next::Step(step) = next(state, &view.sight()) {
-                self.take_step(tried, state, step, &view.awaited);
+                self.take_step(&mut memory.tried, state, step, &view.awaited);
             }
         }
     }
 
     /// Takes a step of its own. What it is about to do is on record before it is done, once: attempts that fail are in the
-    /// log of the process, and shown.
+    /// log of the process, once for each cause, and shown.
     fn take_step(
         &self,
         tried: &mut BTreeMap<(Label, Keys), Tried>,
@@ -107,29 +134,37 @@ impl Control {
     ) {
         let name = (state.domain.clone(), state.keys);
         let from = (state.phase, state.since);
-        let before = tried.get(&name).filter(|before| before.step == step && before.from == from);
-        let known = before.map(|before| before.trouble.clone());
-        let recorded = if known.is_some() { Ok(()) } else { self.record_step(state, step, awaited) };
-        let taken = recorded.map_err(|why| (false, why)).and_then(|()| {
-            let taken = self.parts.roles.rotate_keys(&state.domain, state.keys, step);
-            taken.map_err(|error| (true, error.to_string()))
-        });
+        let before = tried.remove(&name).filter(|before| before.step == step && before.from == from);
+        let mut recorded = before.as_ref().is_some_and(|before| before.recorded);
         let domain = state.domain.as_str();
-        match taken {
+        match self.try_step(&mut recorded, state, step, awaited) {
             Ok(after) => {
                 tracing::info!(domain, keys = word(state.keys), phase = ?after.phase, "a rotation of keys went on");
-                tried.remove(&name);
                 self.changed();
             }
-            Err((is_recorded, trouble)) => {
-                if known.as_ref() != Some(&trouble) {
+            Err(trouble) => {
+                if before.is_none_or(|before| before.trouble != trouble) {
                     tracing::error!(domain, keys = word(state.keys), why = trouble, "a rotation of keys cannot go on");
                 }
-                if is_recorded {
-                    tried.insert(name, Tried { step, from, trouble });
-                }
+                tried.insert(name, Tried { step, from, recorded, trouble });
             }
         }
+    }
+
+    /// Gives why it was not taken, where it was not.
+    fn try_step(
+        &self,
+        recorded: &mut bool,
+        state: &KeyState,
+        step: KeyStep,
+        awaited: &Awaited,
+    ) -> Result<KeyState, String> {
+        if !*recorded {
+            self.record_step(state, step, awaited)?;
+            *recorded = true;
+        }
+        let taken = self.parts.roles.rotate_keys(&state.domain, state.keys, step);
+        taken.map_err(|error| format!("the issuer: {}", told(&error)))
     }
 
     fn record_step(&self, state: &KeyState, step: KeyStep, awaited: &Awaited) -> Result<(), String> {
@@ -151,7 +186,8 @@ impl Control {
         recorded.map_err(|error| error.to_string())
     }
 
-    /// What rotations depend on at this moment. What is in force here is told before anybody is asked whether they have it.
+    /// What rotations depend on at this moment, without what only the driver remembers. What is in force here is told before
+    /// anybody is asked whether they have it.
     fn rotation_view(&self) -> View {
         let now = self.parts.clock.now();
         let told = self.bundles_told();
@@ -159,7 +195,9 @@ impl Control {
             now,
             started: self.started(),
             awaited: told.as_ref().map(|number| self.awaited_for(*number, now)).unwrap_or_default(),
+            number: told.as_ref().ok().copied(),
             untold: told.err(),
+            taken_since: None,
             refresh_hint: self.bundle_refresh_hint(),
             longest_life: self.longest_life(),
         }
@@ -170,8 +208,11 @@ impl Control {
 struct View {
     now: Timestamp,
     started: Timestamp,
+    /// Of the bundles that were told; `None` where they could not be.
+    number: Option<u64>,
     untold: Option<String>,
     awaited: Awaited,
+    taken_since: Option<Timestamp>,
     refresh_hint: Option<Duration>,
     longest_life: Duration,
 }
@@ -183,6 +224,7 @@ impl View {
             started: self.started,
             untold: self.untold.as_deref(),
             awaited: &self.awaited,
+            taken_since: self.taken_since,
             refresh_hint: self.refresh_hint,
             longest_life: self.longest_life,
         }

@@ -6,6 +6,7 @@ use api::admin::RotationPhase;
 use types::{Timestamp, limits};
 
 use super::waiting::Awaited;
+use crate::identities::moment;
 use crate::roles::{KeyState, KeyStep};
 
 /// What the next step of a rotation depends on, beside where its keys are.
@@ -17,6 +18,8 @@ pub(crate) struct Sight<'a> {
     pub untold: Option<&'a str>,
     /// Who does not have the bundle of this moment.
     pub awaited: &'a Awaited,
+    /// Since when nobody is waited for; `None` where somebody is, or nobody looked yet.
+    pub taken_since: Option<Timestamp>,
     /// How often those who fetch our bundle are asked to; `None` where it is not served.
     pub refresh_hint: Option<Duration>,
     /// The longest life of anything that a key of ours signs.
@@ -85,12 +88,13 @@ fn missing(state: &KeyState, sight: &Sight<'_>) -> Vec<String> {
     }
     let settled = settled_at(state, sight);
     if sight.now < settled {
+        let settled = moment(settled, sight.now);
         return vec![format!("workloads: they take the bundle from their agents until {settled}")];
     }
     let hints = sight.refresh_hint.map(|hint| hint.saturating_mul(hints()));
     match hints.map(|hints| since(state, sight).plus_seconds(hints.as_secs())) {
         Some(fetched) if sight.now < fetched => {
-            vec![format!("whoever fetches the bundle from us: that takes until {fetched}")]
+            vec![format!("whoever fetches the bundle from us: that takes until {}", moment(fetched, sight.now))]
         }
         Some(_) | None => Vec::new(),
     }
@@ -105,9 +109,12 @@ fn since(state: &KeyState, sight: &Sight<'_>) -> Timestamp {
     state.since.unwrap_or(sight.now)
 }
 
-/// From when on everybody who is connected is known to be, and has handed the bundle on.
+/// From when on everybody who is connected is known to be, and has handed the bundle on: who took it last has as long for
+/// that as the first.
 fn settled_at(state: &KeyState, sight: &Sight<'_>) -> Timestamp {
-    since(state, sight).max(sight.started).plus_seconds(limits::ROTATION_SETTLE_TIME.default.div_ceil(1_000))
+    let taken = sight.taken_since.unwrap_or(sight.now);
+    let last = since(state, sight).max(sight.started).max(taken);
+    last.plus_seconds(limits::ROTATION_SETTLE_TIME.default.div_ceil(1_000))
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ fn sight(now: u64, awaited: &Awaited) -> Sight<'_> {
         started: at(0),
         untold: None,
         awaited,
+        taken_since: Some(at(0)),
         refresh_hint: None,
         longest_life: Duration::from_secs(86_400),
     }
@@ -63,6 +64,18 @@ fn the_next_key_signs_when_everybody_has_it_and_not_before() {
     assert!(early[0].starts_with("workloads: "), "{early:?}");
     assert_eq!(next(&state, &sight(NOW + 5, &nobody)), Next::Step(KeyStep::Sign));
     assert!(is_acknowledged(&state, &sight(NOW + 5, &nobody)));
+}
+
+#[test]
+fn workloads_of_the_last_one_to_take_it_have_as_long_as_those_of_the_first() {
+    let (state, nobody) = (state(RotationPhase::Published), Awaited::default());
+    let taken = |since: Option<u64>, now| Sight { taken_since: since.map(at), ..sight(now, &nobody) };
+    let late = NOW + 3_000;
+    let Next::Wait(early) = next(&state, &taken(Some(late), late + 4)) else { panic!("too early") };
+    assert_eq!(early, ["workloads: they take the bundle from their agents until 14:36:45 UTC"]);
+    assert!(!is_acknowledged(&state, &taken(Some(late), late + 4)));
+    assert_eq!(next(&state, &taken(Some(late), late + 5)), Next::Step(KeyStep::Sign));
+    assert!(matches!(next(&state, &taken(None, late)), Next::Wait(_)), "nobody looked yet");
 }
 
 #[test]

@@ -24,9 +24,10 @@ impl Control {
     pub(crate) fn rotations_standing(&self) -> Vec<Standing> {
         let mut states = self.parts.roles.key_states();
         states.sort_by(|a, b| (a.keys, &a.domain).cmp(&(b.keys, &b.domain)));
-        let view = self.rotation_view();
-        let tried = self.rotating.turn();
-        states.iter().map(|state| shown(state, &view, tried.get(&(state.domain.clone(), state.keys)))).collect()
+        let mut view = self.rotation_view();
+        let memory = self.rotating.turn();
+        view.taken_since = memory.taken_since(&view);
+        states.iter().map(|state| shown(state, &view, memory.tried.get(&(state.domain.clone(), state.keys)))).collect()
     }
 }
 
@@ -39,7 +40,7 @@ fn shown(state: &KeyState, view: &View, tried: Option<&Tried>) -> Standing {
     };
     let tried = tried.filter(|tried| tried.from == (state.phase, state.since) && !state.held);
     let trouble = tried.map(|tried| tried.trouble.clone());
-    waiting_for.extend(trouble.iter().map(|why| format!("the issuer: {why}")));
+    waiting_for.extend(trouble.clone());
     let is_waiting = matches!(state.phase, RotationPhase::Published | RotationPhase::Acknowledged);
     let acknowledged = is_acknowledged(state, &sight);
     let rotation = Rotation {

@@ -6,10 +6,12 @@ use types::Clock;
 use super::*;
 use crate::fixture::keys::LIFE;
 use crate::fixture::{LOG_BYTES, World};
+use crate::identities::moment;
 use crate::peers::{Held, Name};
 use crate::store::{Joined, Last, Place};
 
 mod acts;
+mod boundaries;
 mod peers;
 mod phases;
 mod real;
@@ -68,6 +70,9 @@ fn pass(world: &World, peers: &[&Peer], seconds: u64) {
         world.control.take_rotations_on();
     }
 }
+
+/// The time that workloads have, when everybody has confirmed; and the look that finds it so.
+const SETTLED: u64 = 6;
 
 /// Hours pass; who is connected is heard in the end.
 fn hours(world: &World, peers: &[&Peer], hours: u64) {

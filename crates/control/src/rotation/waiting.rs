@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use types::{Timestamp, limits};
 
+use crate::identities::moment;
 use crate::peers::title;
 use crate::service::Control;
 use crate::wire::Behind;
@@ -38,7 +39,7 @@ pub(crate) fn awaited(laggards: &[Laggard], now: Timestamp, dead_after: Duration
     for laggard in laggards {
         match why_given_up(laggard, now, dead_after) {
             Some(why) => awaited.given_up.push(format!("{}: {why}", laggard.title)),
-            None => awaited.waiting.push(format!("{}: {}", laggard.title, why_waited_for(laggard, dead_after))),
+            None => awaited.waiting.push(format!("{}: {}", laggard.title, why_waited_for(laggard, now, dead_after))),
         }
     }
     bound(&mut awaited.waiting);
@@ -56,17 +57,18 @@ fn why_given_up(laggard: &Laggard, now: Timestamp, dead_after: Duration) -> Opti
     match laggard.heard {
         None => Some("it joined and was never heard, so it holds nothing".to_owned()),
         Some(heard) if now >= heard.plus_seconds(dead_after.as_secs()) => {
-            Some(format!("it was last heard at {heard}, and nothing in its hands is good any more"))
+            Some(format!("it was last heard at {}, and nothing in its hands is good any more", moment(heard, now)))
         }
         Some(_) => None,
     }
 }
 
-fn why_waited_for(laggard: &Laggard, dead_after: Duration) -> String {
+fn why_waited_for(laggard: &Laggard, now: Timestamp, dead_after: Duration) -> String {
     match (laggard.connected, laggard.heard) {
         (true, _) if !laggard.problem.is_empty() => laggard.problem.clone(),
         (false, Some(heard)) => {
-            let end = heard.plus_seconds(dead_after.as_secs());
+            let end = moment(heard.plus_seconds(dead_after.as_secs()), now);
+            let heard = moment(heard, now);
             format!("it is not connected and was last heard at {heard}; it is waited for until {end}")
         }
         (true, _) | (false, None) => "it has not confirmed the bundle yet".to_owned(),

@@ -25,14 +25,14 @@ fn who_is_away_is_waited_for_until_nothing_in_its_hands_is_good() {
     let waiting = one(laggard(), 1_000 + 86_399);
     assert_eq!(
         waiting.waiting,
-        ["proxy/edge: it is not connected and was last heard at 1970-01-01T00:16:40Z; it is waited for until \
-          1970-01-02T00:16:40Z"]
+        ["proxy/edge: it is not connected and was last heard at 1970-01-01 00:16:40 UTC; it is waited for until \
+          00:16:40 UTC"]
     );
     let given_up = one(laggard(), 1_000 + 86_400);
     assert!(given_up.waiting.is_empty(), "{given_up:?}");
     assert_eq!(
         given_up.given_up,
-        ["proxy/edge: it was last heard at 1970-01-01T00:16:40Z, and nothing in its hands is good any more"]
+        ["proxy/edge: it was last heard at 1970-01-01 00:16:40 UTC, and nothing in its hands is good any more"]
     );
 }
 

@@ -76,9 +76,14 @@ impl Hub {
         self.making.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone()
     }
 
+    /// When the present epoch was put in force, or this process began with it; `None` where there never was any.
+    pub fn epoch_since(&self) -> Option<Timestamp> {
+        Some(self.epoch_since.load(Ordering::Acquire)).filter(|since| *since != 0).map(Timestamp::from_micros)
+    }
+
     /// How long ago the present epoch was put in force, in microseconds.
     pub fn epoch_age(&self, now: Timestamp) -> u64 {
-        now.micros().saturating_sub(self.epoch_since.load(Ordering::Acquire))
+        now.micros_since(self.epoch_since().unwrap_or_default())
     }
 }
 

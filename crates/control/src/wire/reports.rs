@@ -72,8 +72,8 @@ impl Line {
         }
         if ack.refused.is_empty() {
             let is_latest = ack.kind() == Kind::Signals && have.epoch == self.control.hub.snapshot().truth.epoch;
-            let took = is_latest.then(|| self.control.hub.epoch_age(now));
-            peers.acknowledge(&self.name, self.id, &have, now, took);
+            let changed = self.control.hub.epoch_since().filter(|_| is_latest);
+            peers.acknowledge(&self.name, self.id, &have, now, changed);
             if peers
                 .get(&self.name)
                 .and_then(|seen| seen.refused)

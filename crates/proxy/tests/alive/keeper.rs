@@ -54,3 +54,11 @@ async fn a_domain_for_which_there_is_nothing_does_not_stop_the_others() {
         assert!(tokio::time::Instant::now() < end, "it comes as soon as the issuer is back");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_was_suspended_renews_what_became_due_meanwhile() {
+    let site = Site::start(&Rules::default(), 1).await;
+    assert_eq!(site.issuer().minted.load(Ordering::SeqCst), 2);
+    site.clock.0.store(31 * 60, Ordering::SeqCst);
+    until("other certificates", || site.issuer().minted.load(Ordering::SeqCst) >= 4).await;
+}

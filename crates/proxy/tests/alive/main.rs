@@ -10,6 +10,7 @@
 
 mod certificates;
 mod client;
+mod federated;
 mod keeper;
 mod many;
 mod plaintext;

@@ -2,7 +2,10 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,7 +20,7 @@ use tempfile::TempDir;
 use testkit::{Leaf, LeafPlan, RealClock};
 use tokio::{sync::watch, time::Instant};
 use trustdir::{MemoryFiles, Revision, load};
-use types::{Clock as _, Label, SpiffeId, Timestamp, TrustDomain};
+use types::{Clock, Label, SpiffeId, Timestamp, TrustDomain};
 
 use crate::{signer::Signer, upstream::Upstream};
 
@@ -28,6 +31,8 @@ pub const PAYMENTS: &str = "spiffe://finance.acme.internal/payments";
 pub const TREASURY: &str = "spiffe://finance.acme.internal/treasury";
 
 const ORGANISATION: &str = "organisation: acme.internal\nrisk_unknown: 50\n";
+const FEDERATION: &str =
+    "federation: [ { name: partner.example, url: \"https://partner.example/bundle\", profile: https_web } ]\n";
 const ROUTES: &str =
     "\"GET /stream\": {}, \"GET /flood\": {}, \"GET /slow\": {}, \"GET /items\": {}, \"POST /upload\": {}";
 
@@ -44,11 +49,13 @@ pub struct Rules {
     pub crews: bool,
     /// Whether the host of the ledger has moved to hr.
     pub moved: bool,
+    /// Whether finance and hr each name a workload of `partner.example`.
+    pub federated: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { finance: "", routes: ROUTES.to_owned(), forbids: "", crews: false, moved: false }
+        Self { finance: "", routes: ROUTES.to_owned(), forbids: "", crews: false, moved: false, federated: false }
     }
 }
 
@@ -73,6 +80,11 @@ impl Rules {
             ledger = ledger.replace(LEDGER, "books.acme.internal");
             people = people.replace(PEOPLE, LEDGER);
         }
+        if self.federated {
+            files.insert("countersign.yaml", format!("{ORGANISATION}{FEDERATION}"));
+            ledger += "  web: { spiffe_id: \"spiffe://partner.example/web\" }\n";
+            people += "  cron: { spiffe_id: \"spiffe://partner.example/cron\" }\n";
+        }
         files.insert("domains/finance/domain.yaml", ledger);
         files.insert("domains/finance/policies/a.cedar", permit("all-of-finance", "finance") + self.forbids);
         files.insert("domains/hr/domain.yaml", people);
@@ -86,8 +98,20 @@ impl Rules {
     }
 }
 
+/// The clock of the machine, set ahead by seconds. No timer hears of it.
+#[derive(Default)]
+pub struct Ahead(pub AtomicU64);
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        RealClock.now().plus_seconds(self.0.load(Ordering::SeqCst))
+    }
+}
+
 /// Everything together.
 pub struct Site {
+    /// What the proxy takes for the time of day.
+    pub clock: Arc<Ahead>,
     pub upstream: Upstream,
     pub stats: Arc<Stats>,
     /// Where TLS is spoken, by all domains.
@@ -134,6 +158,7 @@ impl Site {
         freshness.hear(RealClock.now());
         freshness.confirm(RealClock.now());
         let stats = Arc::new(Stats::new());
+        let clock = Arc::new(Ahead::default());
         let (gateway, address) = listener("gateway", false);
         let (old, plain) = listener("old", true);
         let (mut counter, narrow) = listener("narrow", false);
@@ -148,10 +173,11 @@ impl Site {
             stats: Arc::clone(&stats),
             log: &log,
             issuance,
-            clock: Arc::new(RealClock),
+            clock: clock.clone(),
         };
         let running = start(config, parts).await.unwrap();
         Self {
+            clock,
             upstream,
             stats,
             address,

@@ -37,12 +37,13 @@ fn placed(dir: &Path, ttl: &str) {
     edit(dir, "countersign.yaml", "svid: { ttl: 1h }", &format!("svid: {{ ttl: {ttl} }}"));
 }
 
-/// Control, a proxy and an agent on which the caller may run.
+/// Control, a proxy and an agent on which the caller may run, and gets its identity.
 fn fleet(upstream: &Upstream, ttl: &str) -> Fleet {
     let mut fleet = Fleet::start_with(upstream, |dir| placed(dir, ttl));
     fleet.join_proxy("edge-1");
     fleet.invite_agent(NODE, "pool-b");
     fleet.start_peer("agent", NODE);
+    wait_for("an identity", || fetched(&fleet, "first"));
     fleet
 }
 
@@ -65,6 +66,13 @@ fn fetched(fleet: &Fleet, name: &str) -> Option<Identity> {
     let output = on_node(fleet, &["1", &folder.display().to_string()]).output().unwrap();
     let file = |end: &str| folder.join(format!("svid-1.{end}"));
     output.status.success().then(|| Identity { certificate: file("pem"), key: file("key") })
+}
+
+/// What the tests' own workload prints for these words, or why it fails.
+fn asked(fleet: &Fleet, arguments: &[&str]) -> Result<String, String> {
+    let output = on_node(fleet, arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim().to_owned();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
 /// A caller that takes its identity from the node's agent and calls all the time.
@@ -117,6 +125,18 @@ impl Calling {
     fn updates(&self) -> Vec<(String, u64)> {
         let read = |line: &Value| (line["update"].as_str().unwrap().to_owned(), line["roots"].as_u64().unwrap());
         self.of("update").iter().map(read).collect()
+    }
+}
+
+impl Drop for Calling {
+    /// What a failed test needs to be understood.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = self.process.stdout();
+            let lines: Vec<&str> = said.lines().filter(|line| !line.contains("\"calls\"")).collect();
+            let last = lines.iter().skip(lines.len().saturating_sub(20));
+            eprintln!("after {} calls a caller said last:\n{:#?}", self.calls(), last.collect::<Vec<_>>());
+        }
     }
 }
 

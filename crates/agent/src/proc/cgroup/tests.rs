@@ -155,6 +155,12 @@ fn systemd_s_hierarchy_counts_before_others_and_others_must_agree() {
     assert_eq!(lines(&["3:cpu,cpuacct:/docker/ID", "2:rdma:/", "1:cpuset:/docker/ID"]), docker);
     assert_eq!(lines(&["3:cpu:/docker/ID", "2:pids:/system.slice/a.service"]), Place::default());
     assert_eq!(lines(&["1:name=systemd:/", "0::/docker/ID"]), docker);
+    // whoever is in a session of a user is there, whatever another hierarchy is called
+    for session in ["0::/user.slice/user-7.slice/session-3.scope", "1:name=systemd:/user.slice"] {
+        assert_eq!(lines(&["3:cpu:/docker/ID", session]), Place::default(), "{session}");
+        assert_eq!(lines(&[session, "3:cpu:/system.slice/a.service"]), Place::default(), "{session}");
+    }
+    assert_eq!(lines(&["1:name=systemd:/docker/ID", "0::/user.slice/user-0.slice/session-1.scope"]), docker);
     assert_eq!(lines(&["12:pids:/system.slice", "1:name=systemd:/system.slice/a.service"]), unit_of("a.service"));
 }
 

@@ -11,7 +11,7 @@ fn failure(world: &World, act: RotationAct) -> (FailureCode, String) {
 fn signing() -> World {
     let world = World::new();
     start(&world);
-    pass(&world, &[], 6);
+    pass(&world, &[], SETTLED);
     assert_eq!(phase(&world), RotationPhase::Signing);
     world
 }
@@ -45,7 +45,7 @@ fn what_is_held_goes_on_when_it_is_started_again() {
     ask(&world, RotationAct::Back).unwrap();
     let again = start(&world);
     assert_eq!((again.phase, again.held, again.other), (RotationPhase::Published, false, began.other));
-    pass(&world, &[], 6);
+    pass(&world, &[], SETTLED);
     assert_eq!(phase(&world), RotationPhase::Signing);
 }
 
@@ -54,10 +54,10 @@ fn back_from_signing_lets_the_old_key_sign_and_drops_nothing_that_the_new_one_si
     let world = signing();
     let signing = shown(&world);
     let back = ask(&world, RotationAct::Back).unwrap();
-    assert_eq!((back.phase, back.held), (RotationPhase::Acknowledged, true));
+    assert_eq!((back.phase, back.held), (RotationPhase::Published, true));
     assert_eq!((&back.current, &back.other), (&signing.other, &signing.current), "the old one signs again");
     let (code, message) = failure(&world, RotationAct::Back);
-    let ends = world.clock.now().plus_seconds(LIFE);
+    let ends = moment(world.clock.now().plus_seconds(LIFE), world.clock.now());
     assert_eq!((code, message), (FailureCode::Conflict, format!("what the next root has signed is good until {ends}")));
     hours(&world, &[], 1);
     assert_eq!(phase(&world), RotationPhase::Acknowledged, "it stays where it was put");
@@ -91,8 +91,24 @@ fn starting_what_is_under_way_changes_nothing() {
 }
 
 #[test]
+fn operators_who_start_at_the_same_moment_start_one_rotation() {
+    let world = World::new();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| start(&world));
+            scope.spawn(|| world.control.take_rotations_on());
+        }
+    });
+    assert_eq!(
+        *world.told.keys.tried.lock().unwrap(),
+        [(Keys::X509, KeyStep::Prepare), (Keys::X509, KeyStep::Publish)]
+    );
+    assert_eq!(recorded(&world).len(), 2, "{:?}", recorded(&world));
+}
+
+#[test]
 fn an_emergency_takes_the_old_key_out_at_once_at_each_phase() {
-    for seconds in [None, Some(0), Some(6)] {
+    for seconds in [None, Some(0), Some(SETTLED)] {
         let world = World::new();
         if let Some(seconds) = seconds {
             start(&world);
@@ -104,7 +120,11 @@ fn an_emergency_takes_the_old_key_out_at_once_at_each_phase() {
         assert_eq!((after.phase, after.other.as_str()), (RotationPhase::Idle, ""), "{:?}", before.phase);
         assert!(![&before.current, &before.other].contains(&&after.current), "{before:?} {after:?}");
         let now = world.control.parts.issuance.bundles().roots;
-        assert!(now.values().flatten().all(|root| !roots.values().flatten().any(|old| old == root)), "{:?}", before.phase);
+        assert!(
+            now.values().flatten().all(|root| !roots.values().flatten().any(|old| old == root)),
+            "{:?}",
+            before.phase
+        );
         let last = recorded(&world).pop().unwrap();
         assert!(last.contains("by local: a test | root: a new one signs at once"), "{last}");
     }
@@ -141,8 +161,15 @@ fn only_domains_that_there_are_rotate() {
         let failure = world.admin().rotate("local", &request).unwrap_err();
         (failure.code, failure.message, failure.hint)
     };
+    assert_eq!(
+        ask("finances").2,
+        "without a domain it lists the keys of all of them: countersign identity rotate-root"
+    );
     let (code, message, hint) = ask("shoq");
-    assert_eq!((code, message.as_str(), hint.as_str()), (FailureCode::NotFound, "there is no domain `shoq`", "did you mean `shop`?"));
+    assert_eq!(
+        (code, message.as_str(), hint.as_str()),
+        (FailureCode::NotFound, "there is no domain `shoq`", "did you mean `shop`?")
+    );
     let (code, message, _) = ask("system");
     assert_eq!(code, FailureCode::BadRequest);
     assert!(message.starts_with("the root of `system` is not rotated"), "{message}");

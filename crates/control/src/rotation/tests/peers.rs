@@ -18,9 +18,12 @@ fn a_peer_that_never_confirms_is_named_and_waited_for_and_retiring_it_lets_the_r
     assert!(waits.given_up.is_empty(), "{waits:?}");
     let (severity, message) = doctor(&world).remove(0);
     assert_eq!(severity, Severity::Warning);
-    assert!(message.ends_with("it waits since 10 days for agent/stuck: it has not confirmed the bundle yet"), "{message}");
+    assert!(
+        message.ends_with("it waits since 10 days for agent/stuck: it has not confirmed the bundle yet"),
+        "{message}"
+    );
     world.control.hub.peers.remove(&stuck.name, "it was retired");
-    pass(&world, &[&edge], 1);
+    pass(&world, &[&edge], SETTLED);
     assert_eq!(phase(&world), RotationPhase::Signing);
 }
 
@@ -30,9 +33,8 @@ fn a_peer_that_refuses_says_why() {
     let mut edge = joined(&world, Role::Proxy, "edge");
     edge.connect(&world);
     start(&world);
-    let what = format!("bundles {}", world.control.bundles_number());
-    let refused = crate::peers::Refused { what, word: "forged".into(), why: "no root that it holds vouches for it".into() };
-    world.control.hub.peers.refuse(&edge.name, edge.line.as_ref().unwrap().id, Some(refused));
+    let hub = &world.control.hub;
+    hub.heard.answered(&hub.peers, &edge.name, "no root that it holds vouches for it");
     hours(&world, &[&edge], 48);
     let waits = shown(&world);
     assert_eq!(waits.phase, RotationPhase::Published);
@@ -52,13 +54,16 @@ fn a_peer_that_is_away_is_waited_for_a_day_and_then_given_up_by_name() {
     start(&world);
     edge.acknowledge(&world);
     hours(&world, &[&edge], 23);
-    let until = gone.plus_seconds(86_400);
-    let waits = format!("agent/asleep: it is not connected and was last heard at {gone}; it is waited for until {until}");
+    let now = world.clock.now();
+    let (heard, until) = (moment(gone, now), moment(gone.plus_seconds(86_400), now));
+    let waits =
+        format!("agent/asleep: it is not connected and was last heard at {heard}; it is waited for until {until}");
     assert_eq!(shown(&world).waiting_for, [waits]);
     pass(&world, &[&edge], 3_599);
-    let given_up = format!("agent/asleep: it was last heard at {gone}, and nothing in its hands is good any more");
     assert_eq!(phase(&world), RotationPhase::Published);
-    pass(&world, &[&edge], 1);
+    pass(&world, &[&edge], SETTLED);
+    let heard = moment(gone, world.clock.now());
+    let given_up = format!("agent/asleep: it was last heard at {heard}, and nothing in its hands is good any more");
     assert_eq!(phase(&world), RotationPhase::Signing);
     let sign = recorded(&world).pop().unwrap();
     assert!(sign.ends_with(&format!("root: the next one signs from here on; not waited for: {given_up}")), "{sign}");
@@ -82,6 +87,8 @@ fn a_peer_that_comes_back_within_the_day_is_waited_for_until_it_confirms() {
     hours(&world, &[&asleep], 48);
     assert_eq!(shown(&world).waiting_for, ["agent/asleep: it has not confirmed the bundle yet"]);
     asleep.acknowledge(&world);
+    pass(&world, &[&asleep], SETTLED - 1);
+    assert_eq!(phase(&world), RotationPhase::Published, "its workloads take the bundle from it");
     pass(&world, &[&asleep], 1);
     assert_eq!(phase(&world), RotationPhase::Signing);
 }
@@ -96,7 +103,7 @@ fn a_peer_whose_trust_is_gone_is_not_waited_for() {
     let revoke = Revoke { subject: "node:agent/thief".into(), reason: "stolen".into(), seconds: Some(3_600) };
     world.admin().revoke("local", &revoke).unwrap();
     assert_eq!(shown(&world).given_up, ["agent/thief: it is revoked: stolen"]);
-    pass(&world, &[&edge], 6);
+    pass(&world, &[&edge], SETTLED);
     assert_eq!(phase(&world), RotationPhase::Signing);
 }
 
@@ -116,10 +123,14 @@ fn somebody_who_joins_meanwhile_is_waited_for_from_the_first_word_on() {
 
 #[test]
 fn longer_lives_give_up_later() {
-    let yaml = |text: String| text.replace("svid: { ttl: 1h }", "svid: { ttl: 72h }").replace("svid: { ttl: 24h }", "svid: { ttl: 240h }");
+    let yaml = |text: String| {
+        text.replace("svid: { ttl: 1h }", "svid: { ttl: 72h }").replace("svid: { ttl: 24h }", "svid: { ttl: 240h }")
+    };
     let mut files = crate::fixture::with("countersign.yaml", yaml);
     if !String::from_utf8(files.remove("countersign.yaml").unwrap()).unwrap().contains("72h") {
-        let more = |text: String| format!("{text}\ndefaults: {{ svid: {{ ttl: 72h }} }}\nfloor: {{ svid: {{ ttl: 240h }} }}\n");
+        let more = |text: String| {
+            format!("{text}\ndefaults: {{ svid: {{ ttl: 72h }} }}\nfloor: {{ svid: {{ ttl: 240h }} }}\n")
+        };
         files = crate::fixture::with("countersign.yaml", more);
     } else {
         files = crate::fixture::with("countersign.yaml", yaml);

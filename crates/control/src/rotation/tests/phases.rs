@@ -34,8 +34,11 @@ fn a_rotation_waits_for_everybody_signs_and_retires_by_itself() {
     pass(&world, &[&edge, &vm], 60);
     assert_eq!(shown(&world).waiting_for, waiting[1..]);
     vm.acknowledge(&world);
+    pass(&world, &[&edge, &vm], SETTLED - 1);
+    assert!(shown(&world).waiting_for[0].starts_with("workloads: they take the bundle"), "{:?}", shown(&world));
+    world.clock.advance(1);
     assert_eq!(phase(&world), RotationPhase::Acknowledged);
-    pass(&world, &[&edge, &vm], 1);
+    world.control.take_rotations_on();
     let signing = shown(&world);
     assert_eq!((signing.phase, signing.current, signing.other), (RotationPhase::Signing, began.other, before.current));
     let retires = signing.retires_at.unwrap();
@@ -49,9 +52,9 @@ fn a_rotation_waits_for_everybody_signs_and_retires_by_itself() {
         recorded(&world),
         [
             "allow domain:shop by local: a test | root: the next one is made",
-            "allow domain:shop by : | root: the next one goes into the bundle",
-            "allow domain:shop by : | root: the next one signs from here on",
-            "allow domain:shop by : | root: the old one leaves the bundle",
+            "allow domain:shop by :  | root: the next one goes into the bundle",
+            "allow domain:shop by :  | root: the next one signs from here on",
+            "allow domain:shop by :  | root: the old one leaves the bundle",
         ]
     );
 }
@@ -77,7 +80,7 @@ fn up_to(world: &World, peers: &[&Peer], to: RotationPhase) {
         return;
     }
     peers.iter().for_each(|peer| peer.acknowledge(world));
-    pass(world, peers, 6);
+    pass(world, peers, SETTLED);
     assert_eq!(phase(world), RotationPhase::Signing);
 }
 
@@ -122,7 +125,8 @@ fn an_issuer_that_is_down_at_a_phase_is_waited_for_and_named_and_it_goes_on_afte
         assert_ne!(stands.phase, to, "{from:?}");
         assert_eq!(stands.waiting_for.last().unwrap(), "the issuer: the disk is full", "{from:?}: {stands:?}");
         let told = doctor(&world);
-        let problem = (Severity::Problem, "rotation of the root of shop: the next step fails: the disk is full".to_owned());
+        let words = "rotation of the root of shop: the next step fails: the issuer: the disk is full";
+        let problem = (Severity::Problem, words.to_owned());
         assert!(told.contains(&problem), "{from:?}: {told:?}");
         assert_eq!(recorded(&world).len(), acts + 1, "{from:?}: once, however often it is tried");
         assert!(world.told.keys.tried.lock().unwrap().len() > tried + 5, "{from:?}: it is tried again");
@@ -154,7 +158,7 @@ fn a_restart_at_each_phase_loses_nothing_and_signs_nothing_too_early() {
         let expected = if from == RotationPhase::Signing { from } else { RotationPhase::Published };
         assert_eq!(phase(&world), expected, "{from:?}: nobody has confirmed anything to this process");
         peers.iter().for_each(|peer| peer.acknowledge(&world));
-        pass(&world, &peers, 1);
+        pass(&world, &peers, SETTLED);
         assert_eq!(phase(&world), RotationPhase::Signing, "{from:?}");
         pass(&world, &peers, LIFE + 1);
         assert_eq!(phase(&world), RotationPhase::Idle, "{from:?}");
@@ -174,7 +178,7 @@ fn a_process_that_begins_does_not_sign_before_the_roles_of_its_own_can_be_there(
     pass(&world, &[&local], 60);
     assert_eq!(phase(&world), RotationPhase::Published, "it waits for the roles of this process as for all");
     local.acknowledge(&world);
-    pass(&world, &[&local], 1);
+    pass(&world, &[&local], SETTLED);
     assert_eq!(phase(&world), RotationPhase::Signing);
 }
 
@@ -197,14 +201,17 @@ fn what_cannot_be_signed_for_peers_is_not_taken_for_acknowledged() {
 
 #[test]
 fn what_cannot_be_recorded_is_not_done() {
-    let world = World::on(crate::fixture::Folder::Own(tempfile::tempdir().unwrap()), LOG_BYTES);
+    // two segments: one for each lane, and no other
+    let world = World::on(crate::fixture::Folder::Own(tempfile::tempdir().unwrap()), 2 * 64 * 1024);
     start(&world);
     let tried = world.told.keys.tried.lock().unwrap().len();
-    let why = "x".repeat(400);
-    let long = facts(&why);
-    while world.control.parts.ledger.administration(&long).is_ok() {}
+    while world.control.parts.ledger.administration(&facts("x")).is_ok() {}
     pass(&world, &[], 60);
-    assert_eq!(phase(&world), RotationPhase::Acknowledged, "it would go on");
+    let waits = shown(&world);
+    assert_eq!(waits.phase, RotationPhase::Acknowledged, "it would go on");
+    assert!(waits.waiting_for[0].starts_with("the decision log does not take the record: "), "{waits:?}");
+    let (severity, message) = doctor(&world).remove(0);
+    assert!(severity == Severity::Problem && message.contains("the next step fails: the decision log"), "{message}");
     let failure = ask(&world, RotationAct::Emergency).unwrap_err();
     assert_eq!(failure.code, FailureCode::Unavailable, "{failure:?}");
     assert_eq!(world.told.keys.tried.lock().unwrap().len(), tried, "nothing was asked of the issuer");

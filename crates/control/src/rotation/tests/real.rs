@@ -52,8 +52,9 @@ impl Random {
 
 fn open(keys: &Path, clock: Arc<dyn Clock>) -> Issuer {
     let organisation = TrustDomain::parse("example.internal").unwrap();
-    let domains = [(Label::parse("shop").unwrap(), KeyKind::P256)].into();
-    let issuer = Issuer::open(keys, &organisation, &domains, clock, Arc::new(|_| Ok(())), KeyProtection::Plain).unwrap();
+    let domains = ["shop", "warehouse"].map(|name| (Label::parse(name).unwrap(), KeyKind::P256)).into();
+    let issuer =
+        Issuer::open(keys, &organisation, &domains, clock, Arc::new(|_| Ok(())), KeyProtection::Plain).unwrap();
     let registration = WorkloadRegistration {
         rules: vec![UnixRule::new(UnixParts { uid: Some(1_001), ..UnixParts::default() }).unwrap().into()],
         ttl: Duration::from_secs(3_600),
@@ -66,8 +67,8 @@ fn open(keys: &Path, clock: Arc<dyn Clock>) -> Issuer {
     issuer
 }
 
-struct Scene {
-    world: World,
+pub(super) struct Scene {
+    pub(super) world: World,
     keys: tempfile::TempDir,
     random: Random,
     verifiers: Vec<Verifier>,
@@ -78,8 +79,9 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(seed: u64) -> Self {
-        let keys = tempfile::tempdir().unwrap();
+    pub(super) fn new(seed: u64) -> Self {
+        let only_ours = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        let keys = tempfile::Builder::new().permissions(only_ours).tempdir().unwrap();
         let world = World::new();
         assert!(world.told.issuer.set(open(keys.path(), world.clock.clone())).is_ok());
         let now = world.clock.now();
@@ -104,12 +106,12 @@ impl Scene {
         scene
     }
 
-    fn issuer(&self) -> &Issuer {
+    pub(super) fn issuer(&self) -> &Issuer {
         self.world.told.issuer.get().unwrap()
     }
 
     /// A verifier takes what is told at this moment, and confirms it.
-    fn acknowledge(&mut self, index: usize) {
+    pub(super) fn acknowledge(&mut self, index: usize) {
         let Ok(number) = self.world.control.bundles_told() else { return };
         let bundles = self.issuer().bundles();
         let bundle = |(domain, roots): (&TrustDomain, &Vec<Vec<u8>>)| {
@@ -124,7 +126,7 @@ impl Scene {
         control.hub.heard.bundles(&control.hub.peers, &verifier.peer.name, number);
     }
 
-    fn restart(self) -> Self {
+    pub(super) fn restart(self) -> Self {
         let Self { world, keys, verifiers, .. } = self;
         let (folder, clock) = (keys.path().to_owned(), world.clock.clone());
         let world = world.restart_with(|| {
@@ -144,6 +146,14 @@ impl Scene {
         });
         let verifiers = verifiers.collect();
         Self { world, keys, verifiers, ..self }
+    }
+
+    pub(super) fn everybody_is_heard(&mut self) {
+        let now = self.world.clock.now();
+        for verifier in &mut self.verifiers {
+            verifier.peer.pulse(&self.world);
+            verifier.heard = now;
+        }
     }
 
     fn peers_move(&mut self) {
@@ -178,7 +188,7 @@ impl Scene {
         }
     }
 
-    fn holders_renew(&mut self) {
+    pub(super) fn holders_renew(&mut self) {
         let now = self.world.clock.now();
         let selectors = Selectors { uid: 1_001, gid: 1_001, ..Selectors::default() };
         let id = SpiffeId::parse(WORKLOAD).unwrap();
@@ -203,7 +213,7 @@ impl Scene {
     }
 
     /// Everything that is good is accepted by everybody who can hold anything good.
-    fn check(&mut self) {
+    pub(super) fn check(&mut self) {
         let now = self.world.clock.now();
         let dead = self.world.control.dead_after().as_secs();
         for verifier in self.verifiers.iter().filter(|verifier| now < verifier.heard.plus_seconds(dead)) {
@@ -250,7 +260,7 @@ impl Scene {
 
 #[test]
 fn no_credential_that_is_good_is_refused_by_anybody_at_any_moment_of_any_rotation() {
-    for seed in 1..=3 {
+    for seed in 1..=2 {
         let mut scene = Scene::new(seed);
         for _ in 0..864 {
             scene = scene.step();

@@ -52,7 +52,6 @@ pub(super) fn forgeries(fleet: &Fleet, good: &[&str]) -> Vec<(&'static str, Stri
         ("a secret for a key", format!("{}.{}.{}", encoded(&with(&header, "alg", "HS256".into())), good[1], good[2])),
         ("another algorithm", signed(&with(&header, "alg", "ES384".into()), &claims)),
         ("a key that nobody has", signed(&with(&header, "kid", "nobody".into()), &claims)),
-        ("no name of a key", signed(&without(&header, "kid"), &claims)),
         ("another type", signed(&with(&header, "typ", "at+jwt".into()), &claims)),
         ("a header that must be understood", signed(&with(&header, "crit", json!(["exp"])), &claims)),
         ("a changed claim", format!("{}.{}.{}", good[0], encoded(&with(&claims, "iat", json!(1))), good[2])),
@@ -63,7 +62,7 @@ pub(super) fn forgeries(fleet: &Fleet, good: &[&str]) -> Vec<(&'static str, Stri
         ),
         ("two parts", format!("{}.{}", good[0], good[1])),
         ("no text", "e30.e30.e30".to_owned()),
-        ("far too much", format!("{}.{}.{}", good[0], "A".repeat(200_000), good[2])),
+        ("far too much", format!("{}.{}.{}", good[0], "A".repeat(100_000), good[2])),
     ]
 }
 
@@ -72,13 +71,11 @@ fn the_forger_of_the_tests_can_sign() {
     // otherwise every forgery would be refused for its signature alone
     let upstream = Upstream::start(echo);
     let fleet = fleet(&upstream, "1h");
-    let output = on_node(&fleet, &["jwt", "ledger"]).output().unwrap();
-    let token = String::from_utf8(output.stdout).unwrap();
-    let parts: Vec<&str> = token.trim().split('.').collect();
+    let token = asked(&fleet, &["jwt", "ledger"]).unwrap();
+    let parts: Vec<&str> = token.split('.').collect();
     let (_, other_audience) =
         forgeries(&fleet, &parts).into_iter().find(|(what, _)| *what == "another audience").unwrap();
-    let output = on_node(&fleet, &["validate", "people", &other_audience]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    asked(&fleet, &["validate", "people", &other_audience]).unwrap();
 }
 
 #[test]
@@ -102,7 +99,7 @@ fn a_broken_certificate_request_is_refused_with_words_and_recorded() {
         let body = json!({ "workload": CALLER, "csr": lines });
         site.ask_admin("POST", "/v1/impersonate", &body.to_string()).expect("an answer")
     };
-    assert_eq!(ask(&good).0, 200, "{:?}", ask(&good));
+    assert_eq!(ask(&good).0, 200, "what is good");
     for (what, csr) in [
         ("a changed signature", forged),
         ("a request that ends early", cut),
@@ -116,6 +113,14 @@ fn a_broken_certificate_request_is_refused_with_words_and_recorded() {
         assert!((400..500).contains(&status), "{what}: {status} {answer}");
     }
     assert_eq!(ask(&good).0, 200, "and goes on");
+    // what was issued is on record, and why nothing else was; a refusal beyond some in a second is only counted
+    let log = countersign_e2e::read_log(&site.data());
+    let asked = log.iter().filter(|record| record.kind == 4 && record.text(9).ends_with("/caller"));
+    let (issued, refused): (Vec<_>, Vec<_>) = asked.partition(|record| record.bytes(2) == [1]);
+    assert_eq!(issued.len(), 2, "{issued:#?}");
+    for why in ["its signature is not by the key", "it is not DER PKCS#10"] {
+        assert!(refused.iter().any(|record| record.text(4).contains(why)), "{why}: {refused:#?}");
+    }
 }
 
 #[test]

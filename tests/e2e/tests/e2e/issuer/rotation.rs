@@ -27,7 +27,7 @@ fn a_root_and_a_jwt_key_rotate_under_load_and_no_connection_fails() {
         // every bundle that it saw held the root that its gateway had: one, then both, then the new one
         let counts: Vec<u64> = calling.updates().into_iter().map(|(_, roots)| roots).collect();
         assert!(counts.contains(&2) && counts.first() == Some(&1) && counts.last() == Some(&1), "{name}: {counts:?}");
-        countersign_e2e::say(&format!("{name}: {} calls, {} identities", calling.calls(), counts.len()));
+        say(&format!("{name}: {} calls, {} identities", calling.calls(), counts.len()));
     }
     let after = std::fs::read_to_string(fleet.bundle("alpha")).unwrap();
     assert_ne!(before, after);
@@ -72,7 +72,7 @@ fn an_issuer_that_dies_at_each_phase_goes_on_where_it_was_and_nobody_notices() {
     assert_eq!(rotation(&fleet, "alpha", "x509")["phase"], "signing");
     assert_eq!(rotation(&fleet, "alpha", "x509")["current"], next);
     // what the old root signed and what the new one signs are both good, at each gateway
-    let identity = fetched(&fleet, "while-signing").expect("an identity");
+    let identity = wait_for("an identity", || fetched(&fleet, "while-signing"));
     for proxy in ["edge-1", "edge-2"] {
         wait_until("an answer", || ask(&fleet, proxy, &identity).0 == 200);
     }
@@ -104,7 +104,7 @@ fn an_emergency_ends_what_the_stolen_root_signed_and_everybody_comes_back_by_the
         wait_until("what the stolen root signed to be refused", || ask(&fleet, "edge-1", &before).0 == 0);
         let late = stolen.svid(fleet.root(), "spiffe://alpha.e2e.internal/caller");
         assert_eq!(ask(&fleet, "edge-1", &late).0, 0, "and whatever it signs from now on");
-        let identity = fetched(&fleet, "after").expect("an identity");
+        let identity = wait_for("an identity", || fetched(&fleet, "after"));
         assert_eq!(ask(&fleet, "edge-1", &identity).0, 200, "the gateway has another certificate too");
     }
 }

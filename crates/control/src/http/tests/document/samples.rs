@@ -257,13 +257,8 @@ fn identities(all: &mut BTreeMap<&'static str, Vec<Value>>) {
     let phases = every!(RotationPhase: Idle, Prepared, Published, Acknowledged, Signing);
     put(all, "RotationPhase", phases);
     put(all, "Rotation", phases.map(rotation));
-    let idle = Rotation {
-        since: None,
-        retires_at: None,
-        not_after: None,
-        reach: None,
-        ..rotation(RotationPhase::Idle)
-    };
+    let idle =
+        Rotation { since: None, retires_at: None, not_after: None, reach: None, ..rotation(RotationPhase::Idle) };
     put(all, "Rotation", [idle]);
     let acts = every!(RotationAct: Start, Back, Emergency);
     put(all, "RotationAct", acts);
