@@ -218,7 +218,7 @@ limits! {
     REJOIN_NONCES "rejoin_nonces" 256 Count "numbers given to peers that want to come back and not yet used" "four for each of `wire_strangers`";
     REJOIN_NONCE_TIME "rejoin_nonce_time" 20000 Millis "the life of a number given to a peer that wants to come back" "as `wire_stranger_time`";
     ROTATION_DEAD_TIME "rotation_dead_time" 86400000 Millis "without a word of a peer before a rotation of keys goes on without it" "no identity that it holds is good for longer: the longest life of an SVID";
-    ROTATION_SETTLE_TIME "rotation_settle_time" 5000 Millis "between a new key in the bundle and its first signature, beside all acknowledgements" "workloads take a bundle from their agent within a second; a process that just started hears of everybody";
+    ROTATION_SETTLE_TIME "rotation_settle_time" 5000 Millis "between the last confirmation of a new key and its first signature" "workloads take a bundle from their agent within a second; a process that just started hears of everybody";
     ROTATION_HINTS "rotation_hints" 3 Count "refresh hints of our bundle endpoint that pass before a new key signs" "whoever fetches the bundle may miss it twice";
     BUDGET_LINES "budget_lines" 12 Count "identities that the outage budget names, the first that fail" "a screen; `identity list` tells all";
     WIRE_CALL_BYTES "wire_call_bytes" 131072 Bytes "the question of one call of the wire, which a stranger may send" "a request of `csr_bytes` with its selectors or token, and a piece of `wire_piece_bytes`";
