@@ -1,10 +1,10 @@
 //! How much one node and one workload may ask for, so that nobody's flood is anybody else's.
 //!
 //! Each node has an account of its own, and in it one for each of its workloads; accounts fill up by the minute. A node
-//! that asks for too much is refused and nobody else.
+//! that asks for too much is refused and nobody else. One that is full again says nothing, and is let go of.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::issuance::IssueError;
 use types::limits::{self, Limit};
@@ -37,7 +37,14 @@ impl Kind {
 
 pub(crate) struct Limiter {
     clock: Arc<dyn Clock>,
-    nodes: Mutex<HashMap<String, Node>>,
+    accounts: Mutex<Accounts>,
+}
+
+#[derive(Default)]
+struct Accounts {
+    nodes: HashMap<String, Node>,
+    /// When those that were full again were let go of.
+    tidied: Timestamp,
 }
 
 #[derive(Default)]
@@ -79,14 +86,35 @@ impl Node {
         }
     }
 
-    fn is_idle(&self, now: Timestamp) -> bool {
-        self.x509.is_idle(now) && self.jwt.is_idle(now) && self.workloads.values().all(|account| account.is_idle(now))
+    /// Lets go of what is full again; true where nothing is left.
+    fn tidy(&mut self, now: Timestamp) -> bool {
+        self.workloads.retain(|_, account| !account.is_idle(now));
+        if self.workloads.capacity() / 4 > self.workloads.len() {
+            self.workloads.shrink_to_fit();
+        }
+        self.workloads.is_empty() && self.x509.is_idle(now) && self.jwt.is_idle(now)
+    }
+}
+
+impl Accounts {
+    fn tidy(&mut self, now: Timestamp) {
+        self.nodes.retain(|_, node| !node.tidy(now));
+        self.tidied = now;
     }
 }
 
 impl Limiter {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, nodes: Mutex::default() }
+        Self { clock, accounts: Mutex::default() }
+    }
+
+    /// The accounts at this moment: once a minute without those that are full again.
+    fn accounts(&self, now: Timestamp) -> MutexGuard<'_, Accounts> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.micros_since(accounts.tidied) >= MINUTE_MICROS {
+            accounts.tidy(now);
+        }
+        accounts
     }
 
     /// Counts a question of a node; `""` is the node of this process.
@@ -96,14 +124,14 @@ impl Limiter {
     pub fn ask(&self, node: &str, kind: Kind) -> Result<(), IssueError> {
         let now = self.clock.now();
         let most = kind.of_node();
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        if !nodes.contains_key(node) && nodes.len() >= limits::ISSUANCE_NODES.default_usize() {
-            nodes.retain(|_, node| !node.is_idle(now));
-            if nodes.len() >= limits::ISSUANCE_NODES.default_usize() {
+        let mut accounts = self.accounts(now);
+        if !accounts.nodes.contains_key(node) && accounts.nodes.len() >= limits::ISSUANCE_NODES.default_usize() {
+            accounts.tidy(now);
+            if accounts.nodes.len() >= limits::ISSUANCE_NODES.default_usize() {
                 return Err(IssueError::Limited("too many nodes ask at once; ask again in a minute".to_owned()));
             }
         }
-        if nodes.entry(node.to_owned()).or_default().account(kind).take(most.default, now) {
+        if accounts.nodes.entry(node.to_owned()).or_default().account(kind).take(most.default, now) {
             return Ok(());
         }
         Err(IssueError::Limited(format!(
@@ -119,16 +147,16 @@ impl Limiter {
     pub fn issue(&self, node: &str, id: &SpiffeId, kind: Kind) -> Result<(), IssueError> {
         let now = self.clock.now();
         let most = kind.of_workload();
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        let workloads = &mut nodes.entry(node.to_owned()).or_default().workloads;
+        let mut accounts = self.accounts(now);
+        let node = accounts.nodes.entry(node.to_owned()).or_default();
         let key = (id.clone(), kind);
-        if !workloads.contains_key(&key) && workloads.len() >= limits::ISSUANCE_NODE_WORKLOADS.default_usize() {
-            workloads.retain(|_, account| !account.is_idle(now));
-            if workloads.len() >= limits::ISSUANCE_NODE_WORKLOADS.default_usize() {
+        if !node.workloads.contains_key(&key) && node.workloads.len() >= limits::ISSUANCE_NODE_WORKLOADS.default_usize() {
+            node.tidy(now);
+            if node.workloads.len() >= limits::ISSUANCE_NODE_WORKLOADS.default_usize() {
                 return Err(IssueError::Limited("this node asks for too many workloads; ask again in a minute".to_owned()));
             }
         }
-        if workloads.entry(key).or_default().take(most.default, now) {
+        if node.workloads.entry(key).or_default().take(most.default, now) {
             return Ok(());
         }
         Err(IssueError::Limited(format!(
@@ -138,7 +166,7 @@ impl Limiter {
     }
 
     #[cfg(test)]
-    pub fn accounts(&self) -> usize {
-        self.nodes.lock().unwrap().values().map(|node| 2 + node.workloads.len()).sum()
+    pub fn held(&self) -> usize {
+        self.accounts.lock().unwrap().nodes.values().map(|node| 2 + node.workloads.len()).sum()
     }
 }

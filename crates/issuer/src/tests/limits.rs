@@ -89,7 +89,7 @@ fn a_storm_of_one_node_is_refused_and_the_others_are_served() {
     assert!(issuer.mint_workload_at(&node("rogue"), &payments(), &order(&spiffe(99), csr())).is_err());
     let told = world.records().pop().unwrap();
     assert!(told.contains("on node:agent/rogue") && told.contains("refusals before it were only counted"), "{told}");
-    assert!(issuer.limiter.accounts() < 200, "{}", issuer.limiter.accounts());
+    assert!(issuer.limiter.held() < 200, "{}", issuer.limiter.held());
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn the_memory_of_who_asked_is_bounded() {
     assert!(ask(0).is_ok(), "and who is known goes on");
     world.clock.advance(1);
     assert!(ask(nodes).is_ok(), "who was idle is forgotten");
-    assert!(issuer.limiter.accounts() <= 3 * nodes);
+    assert!(issuer.limiter.held() <= 3 * nodes);
     let workloads = types::limits::ISSUANCE_NODE_WORKLOADS.default_usize();
     let issue = |number: usize| issuer.limiter.issue("n0", &id(&spiffe(number)), limiter::Kind::X509);
     for number in 0..workloads {
@@ -133,6 +133,28 @@ fn the_memory_of_who_asked_is_bounded() {
     assert!(issuer.limiter.issue("n1", &id(&spiffe(workloads)), limiter::Kind::X509).is_ok());
     world.clock.advance(1);
     assert!(issue(workloads).is_ok());
+}
+
+#[test]
+fn who_asked_is_forgotten_when_a_minute_gave_everything_back() {
+    let world = World::new();
+    let issuer = world.issuer();
+    issuer.set_registrations(many(500));
+    let request = csr();
+    let ask = |name: &str, number| {
+        issuer.mint_workload_at(&node(name), &payments(), &order(&spiffe(number), request.clone())).unwrap();
+    };
+    for name in ["a", "b"] {
+        (0..500).for_each(|number| ask(name, number));
+    }
+    assert_eq!(issuer.limiter.held(), 2 * (2 + 500));
+    world.clock.advance(59);
+    (0..types::limits::ISSUANCE_WORKLOAD.default).for_each(|_| ask("a", 0));
+    assert_eq!(issuer.limiter.held(), 2 * (2 + 500), "not before");
+    world.clock.advance(1);
+    ask("a", 1);
+    assert_eq!(issuer.limiter.held(), 2 + 2, "the one that asks, and the one that is not full again");
+    assert_eq!((0..20).filter(|_| issuer.limiter.issue("a", &id(&spiffe(0)), limiter::Kind::X509).is_ok()).count(), 10);
 }
 
 #[test]
