@@ -125,7 +125,9 @@ impl Limiter {
         if !workloads.contains_key(&key) && workloads.len() >= limits::ISSUANCE_NODE_WORKLOADS.default_usize() {
             workloads.retain(|_, account| !account.is_idle(now));
             if workloads.len() >= limits::ISSUANCE_NODE_WORKLOADS.default_usize() {
-                return Err(IssueError::Limited("this node asks for too many workloads; ask again in a minute".to_owned()));
+                return Err(IssueError::Limited(
+                    "this node asks for too many workloads; ask again in a minute".to_owned(),
+                ));
             }
         }
         if workloads.entry(key).or_default().take(most.default, now) {
