@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use api::issuance::WorkloadOrder;
-use issuer::{
-    DomainRegistration, Issuer, KeyProtection, NotRecorded, Place, Recorder, Registrations, WorkloadRegistration,
-};
+use api::keys::Place;
+use issuer::{DomainRegistration, Issuer, KeyProtection, NotRecorded, Recorder, Registrations, WorkloadRegistration};
 use record::{Lane, Log, LogConfig};
 use types::attest::UnixParts;
 use types::facts::{Facts, Issuance};

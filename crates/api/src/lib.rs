@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod issuance;
+pub mod keys;
 pub mod protocol;
 mod redact;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use api::admin::{Admin, Keys, ListenerStatus, Publication, Publish, Published, Role};
 use api::issuance::{Answer, Bundles, Entitled, Issuance, IssueError, JwtSvid, Svid, WorkloadOrder};
+use api::keys::{ForeignBundle, KeyState, KeyStep, Place, Succession};
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
@@ -22,10 +23,7 @@ use types::{
 
 use crate::metrics::Family;
 use crate::wire::state::Snapshot;
-use crate::{
-    Certificate, ConsoleAt, Control, ForeignBundle, KeyState, KeyStep, Ledger, NotReady, Parts, Place, Roles,
-    Signature, Store, Succession,
-};
+use crate::{Certificate, ConsoleAt, Control, Ledger, NotReady, Parts, Roles, Signature, Store};
 
 pub mod keys;
 mod real;
@@ -138,13 +136,6 @@ impl Told {
     }
 }
 
-fn issuer_place(place: &Place) -> issuer::Place {
-    match place {
-        Place::Everywhere => issuer::Place::Everywhere,
-        Place::Node { name, groups } => issuer::Place::Node { name: name.clone(), groups: groups.clone() },
-    }
-}
-
 impl Roles for Told {
     fn prepare(&self, revision: &Revision) -> Result<(), NotReady> {
         self.tell(format!("prepare {}", revision.id().short()));
@@ -201,7 +192,7 @@ impl Roles for Told {
         order: &WorkloadOrder,
     ) -> Result<Svid, IssueError> {
         self.tell(format!("place {place:?}"));
-        self.issuer_there()?.mint_workload_at(&issuer_place(place), selectors, order)
+        self.issuer_there()?.mint_workload_at(place, selectors, order)
     }
 
     fn mint_jwt_at(
@@ -211,27 +202,24 @@ impl Roles for Told {
         id: &SpiffeId,
         audience: &[String],
     ) -> Result<JwtSvid, IssueError> {
-        self.issuer_there()?.mint_jwt_at(&issuer_place(place), selectors, id, audience)
+        self.issuer_there()?.mint_jwt_at(place, selectors, id, audience)
     }
 
     fn key_states(&self) -> Vec<KeyState> {
-        let real = |issuer: &issuer::Issuer| issuer.key_states().into_iter().map(real::state).collect();
+        let real = |issuer: &issuer::Issuer| issuer.key_states();
         self.issuer.get().map_or_else(|| self.keys.states(), real)
     }
 
     fn rotate_keys(&self, domain: &Label, keys: Keys, step: KeyStep) -> Result<KeyState, IssueError> {
         if let Some(issuer) = self.issuer.get() {
-            return issuer
-                .rotate(domain, keys, real::step(step))
-                .map(real::state)
-                .map_err(|error| real::refused(&error));
+            return issuer.rotate(domain, keys, step).map_err(|error| real::refused(&error));
         }
         let now = self.clock.lock().unwrap().now();
         self.keys.step(domain, keys, step, now)
     }
 
     fn successions(&self) -> Vec<Succession> {
-        let real = |issuer: &issuer::Issuer| issuer.successions().into_iter().map(real::succession).collect();
+        let real = |issuer: &issuer::Issuer| issuer.successions();
         self.issuer.get().map_or_else(|| self.keys.successions(), real)
     }
 

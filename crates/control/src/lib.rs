@@ -49,7 +49,7 @@ pub use http::{AdminTls, serve, serve_tls};
 pub use intake::{Intake, IntakeError, IntakeState};
 pub use ledger::{Ledger, NotWritten};
 pub use publish::first;
-pub use roles::{Certificate, ForeignBundle, KeyState, KeyStep, NotReady, Place, Roles, Signature, Succession};
+pub use roles::{Certificate, NotReady, Roles, Signature};
 pub use rotation::keep_rotating;
 pub use service::{ConsoleAt, Control, Parts};
 pub use socket::{AdminSocket, SocketError};

@@ -1,12 +1,13 @@
 //! What control needs of the roles that run beside it in this process, without knowing them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api::admin::{Keys, Role, RotationPhase};
-use api::issuance::{IssueError, JwtKey, JwtSvid, Svid, WorkloadOrder};
+use api::admin::{Keys, Role};
+use api::issuance::{IssueError, JwtSvid, Svid, WorkloadOrder};
+use api::keys::{ForeignBundle, KeyState, KeyStep, Place, Succession};
 use trustdir::Revision;
-use types::{KeyKind, Label, Selectors, SpiffeId, Timestamp, TrustDomain, WorkloadId};
+use types::{Label, Selectors, SpiffeId, Timestamp, TrustDomain, WorkloadId};
 
 use crate::metrics::Family;
 
@@ -109,86 +110,6 @@ pub struct Signature {
     pub signature: Vec<u8>,
     /// The publisher's certificate, DER, leaf first, without the root.
     pub chain: Vec<Vec<u8>>,
-}
-
-/// Where the node stands that asks for a workload's identity.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Place {
-    /// On the node that shares control's process, which belongs to every group.
-    Everywhere,
-    /// On a node that joined.
-    Node {
-        /// Its name.
-        name: Label,
-        /// The groups that it is in.
-        groups: BTreeSet<Label>,
-    },
-}
-
-/// How far one domain's keys have come.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeyState {
-    /// The domain.
-    pub domain: Label,
-    /// Which keys.
-    pub keys: Keys,
-    /// Where they are: never [`RotationPhase::Acknowledged`], which the issuer cannot know.
-    pub phase: RotationPhase,
-    /// Since when; absent where no rotation was ever made.
-    pub since: Option<Timestamp>,
-    /// Whether no further step is to be taken until an operator says so.
-    pub held: bool,
-    /// SHA-256 of the root, or the key id, that signs.
-    pub current: String,
-    /// The same of the one that follows, or, while the new one signs, of the one that goes; `""` for none.
-    pub other: String,
-    /// The kind of the key that follows, or of the one that signs where none does.
-    pub key: KeyKind,
-    /// While the new key signs: when the last thing that the old one signed has run out.
-    pub old_ends: Option<Timestamp>,
-    /// When the root that signs ends; absent for JWT keys.
-    pub not_after: Option<Timestamp>,
-}
-
-/// A step of a rotation.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum KeyStep {
-    /// From idle: makes the next key, which nobody knows.
-    Prepare,
-    /// From prepared: the next key is in the bundle.
-    Publish,
-    /// From published: the next key signs, the old one stays in the bundle.
-    Sign,
-    /// From signing: the old key leaves the bundle and is destroyed.
-    Retire,
-    /// One step back, and held there.
-    Back,
-    /// Held, or let go on.
-    Hold(bool),
-    /// From anywhere: a new key signs at once, and every other key leaves the bundle and is destroyed.
-    Emergency,
-}
-
-/// Who vouches for a root: the one before it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Succession {
-    /// Whose roots.
-    pub trust_domain: TrustDomain,
-    /// SHA-256 of the root that signs, DER.
-    pub by: [u8; 32],
-    /// The root that follows, DER.
-    pub root_der: Vec<u8>,
-    /// Over [`api::protocol::SUCCESSION_CONTEXT`], the trust domain, a line feed and the SHA-256 of `root_der`.
-    pub signature: Vec<u8>,
-}
-
-/// What somebody else's trust domain rests on. Empty revokes all of it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct ForeignBundle {
-    /// DER of each root.
-    pub roots: Vec<Vec<u8>>,
-    /// The keys that sign its JWT-SVIDs.
-    pub jwt_keys: Vec<JwtKey>,
 }
 
 /// A revision cannot become current.

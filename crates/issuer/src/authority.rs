@@ -99,7 +99,8 @@ impl Authority {
             return Err(format!("it is not a root of trust domain `{trust_domain}`"));
         }
         let identifier = key_identifier(&x509).unwrap_or_default();
-        let template = Template::new(signer.kind(), x509.subject().as_raw(), identifier).ok_or("its name is too long")?;
+        let template =
+            Template::new(signer.kind(), x509.subject().as_raw(), identifier).ok_or("its name is too long")?;
         let seconds = |at: i64| Timestamp::from_seconds(u64::try_from(at).unwrap_or(0));
         let not_before = seconds(x509.validity().not_before.timestamp());
         let not_after = seconds(x509.validity().not_after.timestamp());

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use api::admin::Keys;
-use api::issuance::{Answer, Bundles, Entitled, Issuance, IssueError, JwtKey, JwtSvid, Svid, WorkloadOrder};
+use api::issuance::{Answer, Bundles, Entitled, Issuance, IssueError, JwtSvid, Svid, WorkloadOrder};
+use api::keys::{ForeignBundle, Place};
 use tokio::sync::watch;
 use types::{Clock, KeyKind, Label, Selectors, SpiffeId, Timestamp, TrustDomain, WorkloadId};
 
@@ -17,7 +18,7 @@ use crate::error::OpenError;
 use crate::limiter::Limiter;
 use crate::protection::KeyProtection;
 use crate::record::{Asked, Book, Counts, Recorder};
-use crate::registrations::{Place, Registrations, trust_domain, workload_id};
+use crate::registrations::{Registrations, trust_domain, workload_id};
 use crate::store::Store;
 use crate::system::{SYSTEM, System};
 
@@ -34,15 +35,6 @@ pub struct Issuer {
     steps: Mutex<()>,
     /// INVARIANT: changed only while `state` is locked for writing, so that a reader of both sees them agree.
     changes: watch::Sender<u64>,
-}
-
-/// What somebody else's trust domain rests on. Empty revokes all of it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct ForeignBundle {
-    /// DER of each root.
-    pub roots: Vec<Vec<u8>>,
-    /// The keys that sign its JWT-SVIDs.
-    pub jwt_keys: Vec<JwtKey>,
 }
 
 /// Replaced whole.
@@ -98,7 +90,8 @@ impl Issuer {
         let system = System::open(&store, system, &name, clock.now())?;
         // numbers go on growing over a restart
         let first = clock.now().micros();
-        let mut state = State { bundles: Arc::new(Bundles { generation: first, ..Bundles::default() }), ..State::default() };
+        let mut state =
+            State { bundles: Arc::new(Bundles { generation: first, ..Bundles::default() }), ..State::default() };
         state.tell_bundles(&system);
         let issuer = Self {
             store,
@@ -123,7 +116,8 @@ impl Issuer {
         let _steps = self.one_step();
         let mut added = BTreeMap::new();
         let held = self.snapshot();
-        let new = domains.iter().filter(|(domain, _)| **domain != self.system.label && !held.domains.contains_key(*domain));
+        let new =
+            domains.iter().filter(|(domain, _)| **domain != self.system.label && !held.domains.contains_key(*domain));
         for (domain, kind) in new {
             let name = trust_domain_of(domain, &self.organisation)?;
             let opened = Domain::open(&self.store, domain, name, *kind, self.clock.now())?;

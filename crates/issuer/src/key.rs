@@ -49,11 +49,9 @@ impl FileKey {
     pub fn generate(kind: KeyKind) -> Result<Zeroizing<Vec<u8>>, String> {
         let failed = |_| format!("no key of the kind `{kind}` can be made");
         let der = match curve(kind) {
-            Some(curve) => EcdsaKeyPair::generate(curve)
-                .and_then(|pair| pair.to_pkcs8v1())
-                .map_err(failed)?
-                .as_ref()
-                .to_vec(),
+            Some(curve) => {
+                EcdsaKeyPair::generate(curve).and_then(|pair| pair.to_pkcs8v1()).map_err(failed)?.as_ref().to_vec()
+            }
             None => RsaKeyPair::generate(KeySize::Rsa2048)
                 .and_then(|pair| pair.as_der().map(|der| der.as_ref().to_vec()))
                 .map_err(failed)?,
@@ -89,7 +87,9 @@ impl Signer for FileKey {
         let failed = |_| "the key could not sign".to_owned();
         let random = SystemRandom::new();
         match &self.pair {
-            Pair::Ecdsa(pair) => pair.sign(&random, message).map(|signature| signature.as_ref().to_vec()).map_err(failed),
+            Pair::Ecdsa(pair) => {
+                pair.sign(&random, message).map(|signature| signature.as_ref().to_vec()).map_err(failed)
+            }
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(failed)?;

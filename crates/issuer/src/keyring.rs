@@ -11,6 +11,7 @@
 //! `idle` with a key that is new.
 
 use api::admin::{Keys, RotationPhase};
+use api::keys::KeyStep;
 use serde::{Deserialize, Serialize};
 use types::{KeyKind, Timestamp, limits};
 
@@ -77,25 +78,6 @@ pub(crate) struct Vouched {
     pub signature: String,
 }
 
-/// A step of a rotation.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Step {
-    /// From idle: makes the next key, which nobody knows.
-    Prepare,
-    /// From prepared: the next key is in the bundle.
-    Publish,
-    /// From published: the next key signs, the old one stays in the bundle.
-    Sign,
-    /// From signing: the old key leaves the bundle and is destroyed. Not before everything that it signed has run out.
-    Retire,
-    /// One step back, and held there. A key that signed leaves the bundle only after everything that it signed has run out.
-    Back,
-    /// Held, or let go on. What is held takes no step but back and emergency.
-    Hold(bool),
-    /// From anywhere: a new key signs at once, and every other key leaves the bundle and is destroyed.
-    Emergency,
-}
-
 /// What a step is taken with.
 pub(crate) struct Moment {
     pub now: Timestamp,
@@ -113,7 +95,14 @@ impl Keyring {
             current: Entry::new(name.to_owned(), kind),
             other: None,
         };
-        Self { version: VERSION, made: 1, x509: ring("ca"), jwt: ring("jwt"), successions: Vec::new(), gone: Vec::new() }
+        Self {
+            version: VERSION,
+            made: 1,
+            x509: ring("ca"),
+            jwt: ring("jwt"),
+            successions: Vec::new(),
+            gone: Vec::new(),
+        }
     }
 
     /// Reads the file's text.
@@ -211,24 +200,26 @@ impl Ring {
     ///
     /// # Errors
     /// [`RotateError::Refused`] and [`RotateError::NotYet`].
-    pub fn step(&self, step: Step, next: Option<Entry>, moment: &Moment) -> Result<Self, RotateError> {
+    pub fn step(&self, step: KeyStep, next: Option<Entry>, moment: &Moment) -> Result<Self, RotateError> {
         use RotationPhase::{Idle, Prepared, Published, Signing};
-        if self.held && matches!(step, Step::Publish | Step::Sign | Step::Retire) {
-            return Err(RotateError::Refused("the rotation was taken back and waits for an operator to start it again".into()));
+        if self.held && matches!(step, KeyStep::Publish | KeyStep::Sign | KeyStep::Retire) {
+            return Err(RotateError::Refused(
+                "the rotation was taken back and waits for an operator to start it again".into(),
+            ));
         }
         match (step, self.phase) {
-            (Step::Emergency, _) => next
+            (KeyStep::Emergency, _) => next
                 .map(|next| self.at(Idle, moment, next, None))
                 .ok_or_else(|| RotateError::Refused(wrong(step, self.phase))),
-            (Step::Prepare, Idle) => Ok(self.at(Prepared, moment, self.current.clone(), next)),
-            (Step::Publish, Prepared) => Ok(self.at(Published, moment, self.current.clone(), self.other.clone())),
-            (Step::Sign, Published) => self.swapped(Signing, moment),
-            (Step::Retire, Signing) => self.without_other(moment),
-            (Step::Back, Signing) => self.swapped(Published, moment).map(|ring| Self { held: true, ..ring }),
-            (Step::Back, Published) => self.hidden(moment),
-            (Step::Back, Prepared) => Ok(self.at(Idle, moment, self.current.clone(), None)),
-            (Step::Hold(held), Prepared | Published | Signing) => Ok(Self { held, ..self.clone() }),
-            (Step::Hold(false), _) => Ok(self.clone()),
+            (KeyStep::Prepare, Idle) => Ok(self.at(Prepared, moment, self.current.clone(), next)),
+            (KeyStep::Publish, Prepared) => Ok(self.at(Published, moment, self.current.clone(), self.other.clone())),
+            (KeyStep::Sign, Published) => self.swapped(Signing, moment),
+            (KeyStep::Retire, Signing) => self.without_other(moment),
+            (KeyStep::Back, Signing) => self.swapped(Published, moment).map(|ring| Self { held: true, ..ring }),
+            (KeyStep::Back, Published) => self.hidden(moment),
+            (KeyStep::Back, Prepared) => Ok(self.at(Idle, moment, self.current.clone(), None)),
+            (KeyStep::Hold(held), Prepared | Published | Signing) => Ok(Self { held, ..self.clone() }),
+            (KeyStep::Hold(false), _) => Ok(self.clone()),
             (step, phase) => Err(RotateError::Refused(wrong(step, phase))),
         }
     }
@@ -239,7 +230,9 @@ impl Ring {
 
     /// The other one signs.
     fn swapped(&self, phase: RotationPhase, moment: &Moment) -> Result<Self, RotateError> {
-        let Some(other) = self.other.clone() else { return Err(RotateError::Refused(wrong(Step::Sign, self.phase))) };
+        let Some(other) = self.other.clone() else {
+            return Err(RotateError::Refused(wrong(KeyStep::Sign, self.phase)));
+        };
         let was = Entry { ends: Some(moment.ends), ..self.current.clone() };
         Ok(self.at(phase, moment, Entry { ends: None, ..other }, Some(was)))
     }
@@ -262,15 +255,15 @@ impl Ring {
     }
 }
 
-fn wrong(step: Step, phase: RotationPhase) -> String {
+fn wrong(step: KeyStep, phase: RotationPhase) -> String {
     let step = match step {
-        Step::Prepare => "another rotation cannot begin",
-        Step::Publish => "the next key cannot be published",
-        Step::Sign => "the next key cannot sign",
-        Step::Retire => "the old key cannot be retired",
-        Step::Back => "there is nothing to take back",
-        Step::Hold(_) => "there is nothing to hold",
-        Step::Emergency => "no new key can be made",
+        KeyStep::Prepare => "another rotation cannot begin",
+        KeyStep::Publish => "the next key cannot be published",
+        KeyStep::Sign => "the next key cannot sign",
+        KeyStep::Retire => "the old key cannot be retired",
+        KeyStep::Back => "there is nothing to take back",
+        KeyStep::Hold(_) => "there is nothing to hold",
+        KeyStep::Emergency => "no new key can be made",
     };
     format!("{step}: the rotation is at `{}`", word(phase))
 }
@@ -289,6 +282,7 @@ const fn word(phase: RotationPhase) -> &'static str {
 fn is_name(name: &str) -> bool {
     let rest = name.strip_prefix("ca").or_else(|| name.strip_prefix("jwt"));
     rest.is_some_and(|rest| {
-        rest.is_empty() || rest.strip_prefix('-').is_some_and(|number| number.parse::<u32>().is_ok_and(|n| n.to_string() == number))
+        rest.is_empty()
+            || rest.strip_prefix('-').is_some_and(|number| number.parse::<u32>().is_ok_and(|n| n.to_string() == number))
     })
 }

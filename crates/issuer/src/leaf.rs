@@ -162,7 +162,8 @@ impl Template {
             out.extend(extension(&self.node, false, &name).unwrap_or_default());
         }
         if !order.predecessors.is_empty() {
-            let list = predecessors_value(order.predecessors).ok_or("its predecessors cannot be written into a certificate")?;
+            let list = predecessors_value(order.predecessors)
+                .ok_or("its predecessors cannot be written into a certificate")?;
             out.extend(extension(&self.predecessors, false, &list).unwrap_or_default());
         }
         Ok(out)
@@ -205,7 +206,8 @@ fn time(at: Timestamp) -> Option<Vec<u8>> {
     let text = at.to_string();
     let digits: Vec<u8> = text.bytes().take_while(|byte| *byte != b'.').filter(u8::is_ascii_digit).collect();
     let digits: &[u8; 14] = digits.as_slice().try_into().ok()?;
-    let (tag, digits) = if digits < b"20500000000000" { (UTC_TIME, digits.get(2..)?) } else { (GENERALIZED_TIME, &digits[..]) };
+    let (tag, digits) =
+        if digits < b"20500000000000" { (UTC_TIME, digits.get(2..)?) } else { (GENERALIZED_TIME, &digits[..]) };
     value(tag, &[digits, b"Z"])
 }
 

@@ -25,14 +25,12 @@ mod store;
 mod system;
 
 pub use error::{OpenError, RotateError};
-pub use issuer::{ForeignBundle, Issuer};
-pub use keyring::Step;
+pub use issuer::Issuer;
 pub use mint::IMPERSONATION_SECONDS;
 pub use protection::{KeyProtection, Secret};
 pub use record::{Counts, NotRecorded, Recorder};
-pub use registrations::{DomainRegistration, Place, Registrations, WorkloadRegistration};
+pub use registrations::{DomainRegistration, Registrations, WorkloadRegistration};
 pub use request::check_request;
-pub use rotate::{KeyState, Succession};
 pub use system::SystemIdentity;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use api::admin::Keys;
 use api::issuance::{IssueError, JwtSvid, Svid, WorkloadOrder};
+use api::keys::Place;
 use identity::sign::sha256;
 use types::{Label, Selectors, SpiffeId, Timestamp, WorkloadId};
 
@@ -17,7 +18,7 @@ use crate::leaf::Order;
 use crate::limiter::Kind;
 use crate::predecessor::Succeeding;
 use crate::record::{Asked, Issued};
-use crate::registrations::{Place, WorkloadRegistration, trust_domain, workload_id};
+use crate::registrations::{WorkloadRegistration, trust_domain, workload_id};
 use crate::request;
 
 /// The life of an impersonation certificate (DESIGN section 10).
@@ -90,9 +91,8 @@ impl Issuer {
             .recognise(&state, place, selectors, &order.id, Kind::X509)
             .map_err(|error| self.book.refuse(&asked, error))?;
         let domain = recognised.workload.domain();
-        let predecessors = self
-            .predecessors(&state, domain, place, order)
-            .map_err(|error| self.book.refuse(&asked, error))?;
+        let predecessors =
+            self.predecessors(&state, domain, place, order).map_err(|error| self.book.refuse(&asked, error))?;
         let wanted = Order {
             node: place.node(),
             predecessors: &predecessors,
@@ -270,7 +270,7 @@ impl Issuer {
         let (Some((workload, registration)), Some(rule)) = (registered, rule) else {
             return Err(IssueError::NotEntitled(format!("no rule of `{id}` matches this process")));
         };
-        if !place.takes(registration) {
+        if !registration.runs_at(place) {
             return Err(IssueError::NotEntitled(not_placed(id, place, registration)));
         }
         self.limiter.issue(node, id, kind)?;

@@ -162,7 +162,9 @@ impl Book {
         }
         let of_node = refusals.recorded.get(node).copied().unwrap_or_default();
         // INVARIANT: the map holds nodes with a record of this second, and `together` bounds those
-        if of_node >= limits::ISSUANCE_REFUSALS.default || refusals.together >= limits::ISSUANCE_REFUSALS_TOGETHER.default {
+        if of_node >= limits::ISSUANCE_REFUSALS.default
+            || refusals.together >= limits::ISSUANCE_REFUSALS_TOGETHER.default
+        {
             refusals.skipped = refusals.skipped.saturating_add(1);
             return None;
         }

@@ -1,9 +1,9 @@
 //! Who may have which identity: what the issuer takes from a revision.
 
-use core::fmt;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::keys::Place;
 use types::{AttestRule, Host, KeyKind, Label, Selectors, SpiffeId, TrustDomain, WorkloadId};
 
 /// Everything that is registered, as one piece.
@@ -31,52 +31,18 @@ pub struct WorkloadRegistration {
 }
 
 impl WorkloadRegistration {
+    /// Whether it may run at a place.
+    pub(crate) fn runs_at(&self, place: &Place) -> bool {
+        match (place, &self.runs_on) {
+            (Place::Everywhere, _) => true,
+            (Place::Node { groups, .. }, Some(placed)) => !placed.is_disjoint(groups),
+            (Place::Node { .. }, None) => false,
+        }
+    }
+
     /// The first rule that recognises a process, counted from 1.
     pub(crate) fn recognised_by(&self, selectors: &Selectors) -> Option<usize> {
         self.rules.iter().position(|rule| rule.matches(selectors)).map(|index| index.saturating_add(1))
-    }
-}
-
-/// Where a workload is that asks.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Place {
-    /// On the node that shares the issuer's process, which belongs to every group.
-    Everywhere,
-    /// On a node that joined.
-    Node {
-        /// The name of its agent.
-        name: Label,
-        /// The groups that it is in.
-        groups: BTreeSet<Label>,
-    },
-}
-
-impl Place {
-    /// Whether a workload may run here.
-    pub fn takes(&self, registration: &WorkloadRegistration) -> bool {
-        match (self, &registration.runs_on) {
-            (Self::Everywhere, _) => true,
-            (Self::Node { groups, .. }, Some(placed)) => !placed.is_disjoint(groups),
-            (Self::Node { .. }, None) => false,
-        }
-    }
-
-    /// The agent's name; nothing for the node that shares the issuer's process.
-    pub(crate) const fn node(&self) -> Option<&Label> {
-        match self {
-            Self::Everywhere => None,
-            Self::Node { name, .. } => Some(name),
-        }
-    }
-}
-
-/// As records show it.
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Everywhere => f.write_str("in this process"),
-            Self::Node { name, .. } => write!(f, "on node:agent/{name}"),
-        }
     }
 }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use api::admin::{Keys, RotationPhase};
+use api::keys::{KeyState, KeyStep, Succession};
 use api::protocol::SUCCESSION_CONTEXT;
 use identity::sign::sha256;
-use types::{KeyKind, Label, Timestamp, TrustDomain, limits};
+use types::{Label, Timestamp, limits};
 use zeroize::Zeroizing;
 
 use crate::authority::{Authority, certificate};
@@ -14,48 +15,8 @@ use crate::error::{OpenError, RotateError};
 use crate::issuer::{Issuer, State};
 use crate::jwt::hex;
 use crate::key::FileKey;
-use crate::keyring::{Entry, Keyring, Moment, Step, Vouched};
+use crate::keyring::{Entry, Keyring, Moment, Vouched};
 use crate::store::{Files, Folder};
-
-/// How far one domain's keys have come.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeyState {
-    /// The domain.
-    pub domain: Label,
-    /// Which keys.
-    pub keys: Keys,
-    /// Where they are: never [`RotationPhase::Acknowledged`], which the issuer cannot know.
-    pub phase: RotationPhase,
-    /// Since when; absent where no rotation was ever made.
-    pub since: Option<Timestamp>,
-    /// Whether no further step is to be taken until an operator says so.
-    pub held: bool,
-    /// SHA-256 of the root, or the key id, that signs.
-    pub current: String,
-    /// The same of the one that follows, or, while the new one signs, of the one that goes; `""` for none.
-    pub other: String,
-    /// The kind of the key that follows, or of the one that signs where none does.
-    pub key: KeyKind,
-    /// When the last thing that `other` signed has run out; absent where it never signed. Until then it stays in the
-    /// bundle.
-    pub old_ends: Option<Timestamp>,
-    /// When the root that signs ends; absent for JWT keys.
-    pub not_after: Option<Timestamp>,
-}
-
-/// Who vouches for a root: the one before it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Succession {
-    /// Whose roots.
-    pub trust_domain: TrustDomain,
-    /// SHA-256 of the root that signs, DER.
-    pub by: [u8; 32],
-    /// The root that follows, DER.
-    pub root_der: Vec<u8>,
-    /// Over [`SUCCESSION_CONTEXT`], the trust domain, a line feed and the SHA-256 of `root_der`, by the key of the root
-    /// that signs.
-    pub signature: Vec<u8>,
-}
 
 /// A key that was made for a step.
 struct Made {
@@ -80,7 +41,7 @@ impl Issuer {
     /// [`RotateError::Refused`] where the step cannot be taken from where the keys are, or the domain is unknown;
     /// [`RotateError::NotYet`] where credentials that are good would be dropped; [`RotateError::Files`] and
     /// [`RotateError::CannotMake`] where the new state could not be made or written.
-    pub fn rotate(&self, domain: &Label, keys: Keys, step: Step) -> Result<KeyState, RotateError> {
+    pub fn rotate(&self, domain: &Label, keys: Keys, step: KeyStep) -> Result<KeyState, RotateError> {
         let _steps = self.one_step();
         if *domain == self.system.label {
             return Err(RotateError::Refused(
@@ -100,7 +61,9 @@ impl Issuer {
         current.longest = current.longest.max(state.longest_life(domain, keys));
         let folder = self.store.folder(domain);
         let in_use = |name: &String| held.keyring.names().any(|used| used == name);
-        keyring.gone.retain(|name| in_use(name) || files_of(core::slice::from_ref(name)).iter().any(|file| folder.has(file)));
+        keyring
+            .gone
+            .retain(|name| in_use(name) || files_of(core::slice::from_ref(name)).iter().any(|file| folder.has(file)));
         let next = self.write(held, keyring, made.map(|made| made.files).unwrap_or_default())?;
         next.allow_what_is_written();
         let told = next.key_state(keys);
@@ -127,11 +90,11 @@ impl Issuer {
         state: &State,
         held: &Domain,
         keys: Keys,
-        step: Step,
+        step: KeyStep,
         now: Timestamp,
     ) -> Result<Option<Made>, RotateError> {
-        let begins = step == Step::Prepare && held.keyring.ring(keys).phase == RotationPhase::Idle;
-        if !begins && step != Step::Emergency {
+        let begins = step == KeyStep::Prepare && held.keyring.ring(keys).phase == RotationPhase::Idle;
+        if !begins && step != KeyStep::Emergency {
             return Ok(None);
         }
         let kind = state.registrations.domains.get(&held.label).map(|registration| registration.key);
@@ -263,7 +226,13 @@ impl Domain {
 }
 
 /// The keyring after a step.
-fn after(held: &Domain, keys: Keys, step: Step, made: Option<&Made>, now: Timestamp) -> Result<Keyring, RotateError> {
+fn after(
+    held: &Domain,
+    keys: Keys,
+    step: KeyStep,
+    made: Option<&Made>,
+    now: Timestamp,
+) -> Result<Keyring, RotateError> {
     let before = &held.keyring;
     let moment = Moment { now, ends: held.ends(keys, now) };
     let ring = before.ring(keys).step(step, made.map(|made| made.entry.clone()), &moment)?;

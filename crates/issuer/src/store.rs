@@ -48,7 +48,11 @@ pub(crate) struct Folder<'a> {
 impl Store {
     /// Makes the issuer's own folder, or checks that it is private, and locks it.
     pub fn open(root: &Path, disk: Arc<dyn Disk>, protection: KeyProtection) -> Result<Self, OpenError> {
-        DirBuilder::new().recursive(true).mode(PRIVATE_DIRECTORY).create(root).map_err(OpenError::io("create the folder", root))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(PRIVATE_DIRECTORY)
+            .create(root)
+            .map_err(OpenError::io("create the folder", root))?;
         check_directory(root)?;
         let lock = File::open(root).map_err(OpenError::io("open", root))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -102,9 +106,10 @@ impl Folder<'_> {
         let path = self.file(name);
         let damaged = || OpenError::Damaged {
             path: path.clone(),
-            detail: "it does not hold one PKCS#8 private key in PEM (ECDSA P-256, P-384 or RSA of 2,048 bits; encrypted \
+            detail:
+                "it does not hold one PKCS#8 private key in PEM (ECDSA P-256, P-384 or RSA of 2,048 bits; encrypted \
                      with PBES2, PBKDF2-HMAC-SHA-256 and AES-256-CBC, or not at all)"
-                .to_owned(),
+                    .to_owned(),
         };
         let text = self.read_file(&path, PRIVATE_FILE)?;
         let (pkcs8, protected) = self.store.vault.read(&text).map_err(|why| match why {
@@ -114,7 +119,8 @@ impl Folder<'_> {
         })?;
         let key = FileKey::from_pkcs8(&pkcs8).ok_or_else(damaged)?;
         if !protected {
-            let text = self.store.protect(&pkcs8).map_err(|detail| OpenError::Damaged { path: path.clone(), detail })?;
+            let text =
+                self.store.protect(&pkcs8).map_err(|detail| OpenError::Damaged { path: path.clone(), detail })?;
             self.replace(name, &text)?;
             tracing::info!(file = %path.display(), "encrypted a key that was not");
         }
@@ -127,7 +133,9 @@ impl Folder<'_> {
         let fresh = root.join(format!(".{}.new", self.domain));
         // What a crash left behind was never in use.
         match disk.remove_folder(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(OpenError::io("remove", &fresh)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(OpenError::io("remove", &fresh)(error));
+            }
             Ok(()) | Err(_) => {}
         }
         disk.make_folder(&fresh).map_err(OpenError::io("create the folder", &fresh))?;
@@ -158,7 +166,9 @@ impl Folder<'_> {
     pub fn replace(&self, name: &str, text: &str) -> Result<(), OpenError> {
         let (disk, path, fresh) = (&*self.store.disk, self.file(name), self.file(&format!(".{name}.new")));
         match disk.remove(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(OpenError::io("remove", &fresh)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(OpenError::io("remove", &fresh)(error));
+            }
             Ok(()) | Err(_) => {}
         }
         let written = disk.create(&fresh, text.as_bytes()).map_err(OpenError::io("write", &fresh));
@@ -178,7 +188,9 @@ impl Folder<'_> {
             match self.store.disk.remove(&path) {
                 Ok(()) => removed = true,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => tracing::error!(file = %path.display(), %error, "a key that is out of use stays on the disk"),
+                Err(error) => {
+                    tracing::error!(file = %path.display(), %error, "a key that is out of use stays on the disk")
+                }
             }
         }
         if removed && let Err(error) = self.store.disk.sync_folder(&self.path) {

@@ -79,12 +79,7 @@ impl World {
         self.open_on(Arc::new(RealDisk), domains, protection)
     }
 
-    fn open_on(
-        &self,
-        disk: Arc<dyn Disk>,
-        domains: &[&str],
-        protection: KeyProtection,
-    ) -> Result<Issuer, OpenError> {
+    fn open_on(&self, disk: Arc<dyn Disk>, domains: &[&str], protection: KeyProtection) -> Result<Issuer, OpenError> {
         let clock = Arc::clone(&self.clock);
         Issuer::open_on(disk, &self.keys(), &organisation(), &kinds(domains), clock, self.recorder(), protection)
     }

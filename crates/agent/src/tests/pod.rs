@@ -173,7 +173,8 @@ async fn a_token_that_the_process_could_not_read_itself_is_not_read_for_it() {
     assert!(!read(1000, 0o604));
     assert!(read(1000, 0o640));
     // by each folder on the way, as the kernel's own answer to that user
-    for (mode, passes) in [(0o755, true), (0o751, true), (0o701, false), (0o750, true), (0o740, false), (0o700, false)] {
+    for (mode, passes) in [(0o755, true), (0o751, true), (0o701, false), (0o750, true), (0o740, false), (0o700, false)]
+    {
         set_mode(pod.folder.path(), mode);
         assert_eq!(read(1000, 0o644), passes, "{mode:o}");
         let mut kernel = Command::new("setpriv");
@@ -210,11 +211,15 @@ async fn a_root_of_one_s_own_does_not_make_the_agent_one_s_deputy() {
     let script = r#"mount --rbind / "$0/machine" && exec chroot "$0" /bin/sh -c 'echo ready; read -r line'"#;
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "61001", "--regid", "61001", "--clear-groups", "unshare", "-Urm", "sh", "-c", script]);
-    let mut child = command.arg(root.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        command.arg(root.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut said = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    if own_uid() != 0 || said != "ready
-" {
+    if own_uid() != 0
+        || said
+            != "ready
+"
+    {
         eprintln!("skipped: {NAME} (needs root, and namespaces for everybody)");
         let _ = child.kill();
         let _ = child.wait();

@@ -83,12 +83,7 @@ impl Slot {
     }
 
     /// Takes the outcome of a renewal. A valid certificate outlives a failure, but not a refusal.
-    pub fn settle(
-        &mut self,
-        minted: Result<Held, Refusal>,
-        now: Timestamp,
-        seen_under: u64,
-    ) -> Result<(), Refusal> {
+    pub fn settle(&mut self, minted: Result<Held, Refusal>, now: Timestamp, seen_under: u64) -> Result<(), Refusal> {
         let refusal = match minted {
             Ok(held) => {
                 *self = Self { held: Some(held), failed: None };

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use api::admin::{Keys, Role};
 use api::issuance::{IssueError, JwtSvid, Svid, WorkloadOrder};
+use api::keys::{ForeignBundle, KeyState, KeyStep, Place, Succession};
 use arc_swap::ArcSwap;
 use control::metrics::Family;
-use control::{Certificate, ForeignBundle, KeyState, KeyStep, NotReady, Place, Roles, Signature, Succession};
-use issuer::{DomainRegistration, Issuer, Registrations, RotateError, Step, WorkloadRegistration};
+use control::{Certificate, NotReady, Roles, Signature};
+use issuer::{DomainRegistration, Issuer, Registrations, RotateError, WorkloadRegistration};
 use trustdir::Revision;
 use types::{KeyKind, Label, Selectors, SpiffeId, TrustDomain, WorkloadId};
 
@@ -70,7 +71,7 @@ impl Roles for Beside {
         selectors: &Selectors,
         order: &WorkloadOrder,
     ) -> Result<Svid, IssueError> {
-        self.issuer.mint_workload_at(&place_of(place), selectors, order)
+        self.issuer.mint_workload_at(place, selectors, order)
     }
 
     fn mint_jwt_at(
@@ -80,31 +81,23 @@ impl Roles for Beside {
         id: &SpiffeId,
         audience: &[String],
     ) -> Result<JwtSvid, IssueError> {
-        self.issuer.mint_jwt_at(&place_of(place), selectors, id, audience)
+        self.issuer.mint_jwt_at(place, selectors, id, audience)
     }
 
     fn key_states(&self) -> Vec<KeyState> {
-        self.issuer.key_states().into_iter().map(state_of).collect()
+        self.issuer.key_states()
     }
 
     fn rotate_keys(&self, domain: &Label, keys: Keys, step: KeyStep) -> Result<KeyState, IssueError> {
-        self.issuer.rotate(domain, keys, step_of(step)).map(state_of).map_err(|error| not_rotated(&error))
+        self.issuer.rotate(domain, keys, step).map_err(|error| not_rotated(&error))
     }
 
     fn successions(&self) -> Vec<Succession> {
-        let known = self.issuer.successions().into_iter();
-        let succession = |known: issuer::Succession| Succession {
-            trust_domain: known.trust_domain,
-            by: known.by,
-            root_der: known.root_der,
-            signature: known.signature,
-        };
-        known.map(succession).collect()
+        self.issuer.successions()
     }
 
     fn set_federated(&self, federated: BTreeMap<TrustDomain, ForeignBundle>) {
-        let bundle = |known: ForeignBundle| issuer::ForeignBundle { roots: known.roots, jwt_keys: known.jwt_keys };
-        self.issuer.set_federated(federated.into_iter().map(|(domain, known)| (domain, bundle(known))).collect());
+        self.issuer.set_federated(federated);
     }
 
     fn mint_gateway(&self, proxy: &Label, domain: &Label, csr_der: &[u8]) -> Result<Svid, IssueError> {
@@ -125,30 +118,6 @@ impl Roles for Beside {
     fn figures(&self) -> Vec<Family> {
         self.stats.as_ref().map(|stats| figures::of(&stats.snapshot())).unwrap_or_default()
     }
-}
-
-fn place_of(place: &Place) -> issuer::Place {
-    match place {
-        Place::Everywhere => issuer::Place::Everywhere,
-        Place::Node { name, groups } => issuer::Place::Node { name: name.clone(), groups: groups.clone() },
-    }
-}
-
-const fn step_of(step: KeyStep) -> Step {
-    match step {
-        KeyStep::Prepare => Step::Prepare,
-        KeyStep::Publish => Step::Publish,
-        KeyStep::Sign => Step::Sign,
-        KeyStep::Retire => Step::Retire,
-        KeyStep::Back => Step::Back,
-        KeyStep::Hold(held) => Step::Hold(held),
-        KeyStep::Emergency => Step::Emergency,
-    }
-}
-
-fn state_of(state: issuer::KeyState) -> KeyState {
-    let issuer::KeyState { domain, keys, phase, since, held, current, other, key, old_ends, not_after } = state;
-    KeyState { domain, keys, phase, since, held, current, other, key, old_ends, not_after }
 }
 
 /// What cannot be done from here is the operator's question; what the disk did not take is ours.

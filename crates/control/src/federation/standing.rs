@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use api::issuance::JwtKey;
+use api::keys::ForeignBundle;
 use aws_lc_rs::digest::{Context, SHA256};
 use identity::{Bundle, BundleError};
 use trustdir::{Federation, Profile};
 use types::{Timestamp, TrustDomain, limits};
 
-use crate::roles::ForeignBundle;
 use crate::store::KeptBundle;
 
 /// What is in force of one trust domain.

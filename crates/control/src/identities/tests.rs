@@ -297,7 +297,7 @@ fn a_bundle_that_cannot_be_numbered_is_not_given_out() {
 
 #[test]
 fn a_document_never_changes_under_its_number() {
-    use crate::KeyStep::{Back, Prepare, Publish};
+    use api::keys::KeyStep::{Back, Prepare, Publish};
     let world = World::new();
     let (shop, domain) = (label("shop"), types::TrustDomain::parse("shop.example.internal").unwrap());
     let ended = std::sync::atomic::AtomicBool::new(false);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use api::admin::{Failure, FailureCode, Keys, Reach, Role, Rotate, Rotation, RotationAct, RotationPhase};
 use api::issuance::IssueError;
+use api::keys::{KeyState, KeyStep};
 use policy::Act;
 use types::facts::{Administration, Outcome};
 use types::{Label, Timestamp, limits};
@@ -14,7 +15,6 @@ use super::waiting::Awaited;
 use super::{subject, told, what, word};
 use crate::acts::{self, bounded};
 use crate::identities::moment;
-use crate::roles::{KeyState, KeyStep};
 use crate::service::Control;
 use crate::wire::Behind;
 

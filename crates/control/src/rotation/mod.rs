@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use api::admin::{Keys, RotationPhase};
 use api::issuance::IssueError;
+use api::keys::{KeyState, KeyStep};
 use policy::Act;
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
@@ -21,7 +22,6 @@ use self::next::{Next, Sight, next};
 pub(crate) use self::shown::Standing;
 use self::waiting::Awaited;
 use crate::acts::bounded;
-use crate::roles::{KeyState, KeyStep};
 use crate::service::Control;
 
 mod act;

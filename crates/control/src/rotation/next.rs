@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use api::admin::RotationPhase;
+use api::keys::{KeyState, KeyStep};
 use types::{Timestamp, limits};
 
 use super::waiting::Awaited;
 use crate::identities::moment;
-use crate::roles::{KeyState, KeyStep};
 
 /// What the next step of a rotation depends on, beside where its keys are.
 pub(crate) struct Sight<'a> {

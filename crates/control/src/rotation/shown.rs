@@ -1,10 +1,10 @@
 //! Rotations as operators see them.
 
 use api::admin::{Keys, Rotation, RotationPhase};
+use api::keys::KeyState;
 
 use super::next::{Next, is_acknowledged, next, retires_at};
 use super::{Tried, View};
-use crate::roles::KeyState;
 use crate::service::Control;
 
 /// A rotation, and why its next step failed.

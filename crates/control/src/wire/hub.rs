@@ -20,7 +20,6 @@ use super::shelf::Shelf;
 use super::state::{Placed, Publication, Registered, Revocations, Snapshot};
 use crate::acts::with_causes;
 use crate::peers::Peers;
-use crate::roles;
 use crate::service::Control;
 use crate::store::Floor;
 
@@ -178,7 +177,7 @@ impl Control {
         let bundles = self.parts.issuance.bundles();
         // asked for after the roots: a root is vouched for before it is published
         let mut successions: BTreeMap<TrustDomain, Vec<Succession>> = BTreeMap::new();
-        for roles::Succession { trust_domain, by, root_der, signature } in self.parts.roles.successions() {
+        for api::keys::Succession { trust_domain, by, root_der, signature } in self.parts.roles.successions() {
             successions.entry(trust_domain).or_default().push(Succession { by, root_der, signature });
         }
         content::bundle_items(&bundles, &successions)

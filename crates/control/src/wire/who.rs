@@ -10,7 +10,6 @@ use tonic::{Extensions, Status};
 use types::{Label, Timestamp};
 
 use crate::peers::{Ending, Name, Seen, title};
-use crate::roles;
 use crate::service::Control;
 use crate::store::Place;
 
@@ -43,9 +42,9 @@ impl Caller {
     }
 
     /// Where it stands, for the issuer.
-    pub fn stands(&self) -> roles::Place {
+    pub fn stands(&self) -> api::keys::Place {
         let name = self.place.name.clone();
-        self.groups().map_or(roles::Place::Everywhere, |groups| roles::Place::Node { name, groups })
+        self.groups().map_or(api::keys::Place::Everywhere, |groups| api::keys::Place::Node { name, groups })
     }
 }
 

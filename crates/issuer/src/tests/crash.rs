@@ -7,9 +7,10 @@ use std::sync::atomic::AtomicUsize;
 
 use api::admin::Keys::{self, Jwt, X509};
 use api::admin::RotationPhase::Idle;
+use api::keys::{KeyState, KeyStep, Place};
 
 use super::*;
-use crate::Step::{Back, Emergency, Hold, Prepare, Publish, Retire, Sign};
+use api::keys::KeyStep::{Back, Emergency, Hold, Prepare, Publish, Retire, Sign};
 
 /// A disk on which the writes from a number on fail.
 struct FailingDisk {
@@ -92,7 +93,7 @@ fn reopened(world: &World, disk: &Arc<FailingDisk>) -> Issuer {
 }
 
 /// The steps that lead to where the last one of each line is taken.
-const WAYS: [&[Step]; 8] = [
+const WAYS: [&[KeyStep]; 8] = [
     &[Prepare],
     &[Prepare, Publish],
     &[Prepare, Publish, Sign],
@@ -110,7 +111,7 @@ fn token_is_good(world: &World, issuer: &Issuer) -> bool {
 }
 
 /// Takes a way, and lets the disk fail at a write of its last step. Nothing when that step needs fewer writes.
-fn broken_at(way: &[Step], keys: Keys, write: usize, full: bool) -> Option<()> {
+fn broken_at(way: &[KeyStep], keys: Keys, write: usize, full: bool) -> Option<()> {
     let world = World::new();
     let disk = FailingDisk::new(full);
     let issuer = reopened(&world, &disk);

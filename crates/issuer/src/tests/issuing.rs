@@ -1,5 +1,7 @@
 //! Who gets what, and what is written down of it.
 
+use api::keys::{ForeignBundle, Place};
+
 use super::*;
 
 #[test]
@@ -16,7 +18,13 @@ fn a_recognised_workload_gets_its_svid() {
     assert_eq!((svid.serial.len(), peer.via()), (40, None));
     assert_ne!(mint(&issuer).unwrap().serial, svid.serial);
     let records = world.records.lock().unwrap();
-    assert_eq!(records[0], format!("allow {PAYMENTS} {} \"\" uid:1001 gid:100 path:/opt/payments: rule 1 of finance/payments in this process", svid.serial));
+    assert_eq!(
+        records[0],
+        format!(
+            "allow {PAYMENTS} {} \"\" uid:1001 gid:100 path:/opt/payments: rule 1 of finance/payments in this process",
+            svid.serial
+        )
+    );
 }
 
 #[test]
@@ -220,8 +228,8 @@ fn two_registrations_match_and_both_are_entitled_in_the_order_of_their_names() {
 
 #[test]
 fn every_attestor_of_a_rule_must_agree() {
-    use types::attest::{AttestParts, SystemdRule};
     use types::AttestRule;
+    use types::attest::{AttestParts, SystemdRule};
 
     let world = World::new();
     let issuer = world.issuer();
@@ -263,8 +271,13 @@ fn what_is_federated_is_told_and_never_in_place_of_our_own() {
     let before = issuer.bundles();
     let ours = |name: &str| (TrustDomain::parse(name).unwrap(), bundle.clone());
     issuer.set_federated(
-        [(partner.clone(), bundle.clone()), ours("finance.acme.internal"), ours("acme.internal"), ours("new.acme.internal")]
-            .into(),
+        [
+            (partner.clone(), bundle.clone()),
+            ours("finance.acme.internal"),
+            ours("acme.internal"),
+            ours("new.acme.internal"),
+        ]
+        .into(),
     );
     let after = issuer.bundles();
     assert!(after.generation > before.generation);

@@ -1,6 +1,7 @@
 //! A flood of questions: whoever asks too much is refused, on record and counted, and nobody else notices.
 
 use api::admin::Keys;
+use api::keys::{KeyStep, Place};
 
 use super::*;
 
@@ -33,7 +34,8 @@ fn a_workload_on_one_node_gets_so_many_in_a_minute() {
     issuer.set_registrations(many(2));
     let most = types::limits::ISSUANCE_WORKLOAD.default;
     let request = csr();
-    let ask = |place: &Place, number| issuer.mint_workload_at(place, &payments(), &order(&spiffe(number), request.clone()));
+    let ask =
+        |place: &Place, number| issuer.mint_workload_at(place, &payments(), &order(&spiffe(number), request.clone()));
     for _ in 0..most {
         ask(&node("a"), 0).unwrap();
     }
@@ -83,7 +85,11 @@ fn a_storm_of_one_node_is_refused_and_the_others_are_served() {
     let records = world.records();
     let allowed = records.iter().filter(|line| line.starts_with("allow")).count();
     assert_eq!(u64::try_from(allowed).unwrap(), counts.issued);
-    assert!(records.iter().all(|line| line.starts_with("allow") == (line.contains(" spiffe://") && !line.contains("  \"\""))));
+    assert!(
+        records
+            .iter()
+            .all(|line| line.starts_with("allow") == (line.contains(" spiffe://") && !line.contains("  \"\"")))
+    );
     assert_eq!(records.len() - allowed, 4, "the clock stood still: one second's worth");
     world.clock.advance(1);
     assert!(issuer.mint_workload_at(&node("rogue"), &payments(), &order(&spiffe(99), csr())).is_err());
@@ -214,7 +220,7 @@ fn many_threads_get_what_each_should_and_a_rotation_goes_on_among_them() {
             move || (0..100).map(|_| issuer.mint_workload_at(&place, &payments(), &order).unwrap()).collect::<Vec<_>>()
         };
         let threads: Vec<_> = (0..4).map(|number| scope.spawn(mint(number))).collect();
-        for step in [Step::Prepare, Step::Publish, Step::Sign] {
+        for step in [KeyStep::Prepare, KeyStep::Publish, KeyStep::Sign] {
             issuer.rotate(&label("finance"), Keys::X509, step).unwrap();
         }
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use api::keys::{KeyStep, Place};
+
 use super::*;
 
 /// Runs `openssl`, which every machine that builds this has.
@@ -123,9 +125,9 @@ fn a_rotation_is_seen_by_openssl_too() {
     let (world, issuer) = world_of(KeyKind::P256);
     let rotate = |step| issuer.rotate(&label("finance"), api::admin::Keys::X509, step).unwrap();
     let (old_root, old) = (root_of(&issuer), mint(&issuer).unwrap());
-    rotate(Step::Prepare);
-    rotate(Step::Publish);
-    rotate(Step::Sign);
+    rotate(KeyStep::Prepare);
+    rotate(KeyStep::Publish);
+    rotate(KeyStep::Sign);
     let (new_root, new) = (root_of(&issuer), mint(&issuer).unwrap());
     for (root, svid, good) in [(&old_root, &old, true), (&old_root, &new, false), (&new_root, &new, true)] {
         assert_eq!(verified(&world, root, &svid.chain_der[0]).is_ok(), good);
@@ -162,8 +164,8 @@ fn keys_under_a_passphrase_are_read_by_openssl_and_by_nobody_without_it() {
     assert_eq!(issuer.bundles().roots, before);
     world.verify(&issuer, &mint(&issuer).unwrap());
     let rotate = |step| issuer.rotate(&label("finance"), api::admin::Keys::X509, step).unwrap();
-    rotate(Step::Prepare);
-    rotate(Step::Publish);
+    rotate(KeyStep::Prepare);
+    rotate(KeyStep::Publish);
     issuer.hold(&[(label("legacy"), KeyKind::Rsa2048), (label("old"), KeyKind::P384)].into()).unwrap();
     let keys = private_keys(&world.keys());
     assert_eq!(keys.len(), 9, "{keys:?}");

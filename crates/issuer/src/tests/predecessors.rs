@@ -1,6 +1,7 @@
 //! Certificates that follow others (docs/token-binding.md).
 
 use api::issuance::Predecessor;
+use api::keys::{KeyStep, Place};
 use api::protocol::PREDECESSOR_CONTEXT;
 use identity::sign::sha256;
 use rcgen::SigningKey as _;
@@ -122,7 +123,10 @@ fn a_predecessor_that_proves_nothing_is_refused_and_on_record() {
     let as_operator = Predecessor { certificate_der: operators.chain_der[0].clone(), ..good.clone() };
     refused(&node("a"), as_operator);
     let gateway = issuer.mint_for_gateway(&label("finance"), &label("gw-1"), &request(&instance.key)).unwrap();
-    assert!(refused(&node("a"), Predecessor { certificate_der: gateway.chain_der[0].clone(), ..good.clone() }).contains("_gateway"));
+    assert!(
+        refused(&node("a"), Predecessor { certificate_der: gateway.chain_der[0].clone(), ..good.clone() })
+            .contains("_gateway")
+    );
     world.clock.advance(3601);
     assert!(refused(&node("a"), good).contains("refused"));
     assert!(Instance::first(&issuer, &node("a")).renewed(&issuer, &node("a")).is_ok());
@@ -152,12 +156,12 @@ fn after_an_emergency_nothing_follows_what_the_stolen_key_signed() {
     let issuer = world.issuer();
     let instance = Instance::first(&issuer, &Place::Everywhere);
     let rotate = |step| issuer.rotate(&label("finance"), api::admin::Keys::X509, step).unwrap();
-    rotate(Step::Prepare);
-    rotate(Step::Publish);
-    rotate(Step::Sign);
+    rotate(KeyStep::Prepare);
+    rotate(KeyStep::Publish);
+    rotate(KeyStep::Sign);
     let renewed = instance.renewed(&issuer, &Place::Everywhere).unwrap();
     assert_eq!(world.verify(&issuer, &renewed.svid).predecessors().len(), 1, "over a rotation it goes on");
-    rotate(Step::Emergency);
+    rotate(KeyStep::Emergency);
     assert!(instance.renewed(&issuer, &Place::Everywhere).is_err());
     assert!(renewed.renewed(&issuer, &Place::Everywhere).is_err());
 }

@@ -31,9 +31,14 @@ fn malformed_requests_of_every_kind_are_refused_and_nothing_is_issued() {
     let mut forged = good.clone();
     *forged.last_mut().unwrap() ^= 1;
     // ecdsa-with-SHA1 in place of ecdsa-with-SHA256
-    let sha1 = replaced(&good, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02], &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01, 0x02]);
+    let sha1 = replaced(
+        &good,
+        &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02],
+        &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01, 0x02],
+    );
     // another curve than the key is of
-    let curve = replaced(&good, &[0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07], &[0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x01]);
+    let curve =
+        replaced(&good, &[0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07], &[0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x01]);
     let infinity = {
         let at = good.windows(4).position(|window| window == [0x03, 0x42, 0x00, 0x04]).unwrap();
         let mut request = good.clone();
@@ -62,7 +67,13 @@ fn malformed_requests_of_every_kind_are_refused_and_nothing_is_issued() {
     }
     let counts = issuer.counts();
     assert_eq!((counts.issued, counts.refused), (1, 15));
-    assert!(world.records().iter().filter(|line| line.starts_with("deny")).all(|line| line.contains("the request is refused")));
+    assert!(
+        world
+            .records()
+            .iter()
+            .filter(|line| line.starts_with("deny"))
+            .all(|line| line.contains("the request is refused"))
+    );
 }
 
 #[test]
@@ -91,7 +102,8 @@ fn no_name_that_a_registration_can_have_breaks_a_certificate() {
     let issuer = world.issuer();
     let longest = "a".repeat(63);
     let hosts = |count: usize| {
-        let names = (0..count).map(|number| Host::parse(&format!("h{number}.{longest}.{longest}.acme.internal")).unwrap());
+        let names =
+            (0..count).map(|number| Host::parse(&format!("h{number}.{longest}.{longest}.acme.internal")).unwrap());
         names.collect::<Vec<_>>()
     };
     let mut many = registrations();

@@ -1,5 +1,7 @@
 //! Trust that was taken away: nothing is issued to it.
 
+use api::keys::{KeyStep, Place};
+
 use super::*;
 
 #[test]
@@ -58,7 +60,9 @@ fn a_stolen_key_of_one_domain_mints_nothing_that_another_accepts() {
     let file = |name: &str| fs::read_to_string(world.keys().join("finance").join(name)).unwrap();
     let (key, root) = (KeyPair::from_pem(&file("ca.key")).unwrap(), file("ca.pem"));
     let thief = rcgen::Issuer::from_ca_cert_pem(&root, key).unwrap();
-    for who in ["spiffe://hr.acme.internal/payroll", "spiffe://system.acme.internal/publisher", "spiffe://acme.internal/x"] {
+    for who in
+        ["spiffe://hr.acme.internal/payroll", "spiffe://system.acme.internal/publisher", "spiffe://acme.internal/x"]
+    {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.subject_alt_names = vec![SanType::URI(who.try_into().unwrap())];
@@ -74,7 +78,7 @@ fn a_stolen_key_of_one_domain_mints_nothing_that_another_accepts() {
         let leaf = own.signed_by(&KeyPair::generate().unwrap(), &thief).unwrap();
         assert!(verify(&[leaf.der().clone()], &bundle_set(&issuer), world.clock.now()).is_ok());
     }
-    issuer.rotate(&label("finance"), api::admin::Keys::X509, Step::Emergency).unwrap();
+    issuer.rotate(&label("finance"), api::admin::Keys::X509, KeyStep::Emergency).unwrap();
     let mut params = CertificateParams::default();
     params.subject_alt_names = vec![SanType::URI(PAYMENTS.try_into().unwrap())];
     params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];

@@ -2,19 +2,20 @@
 
 use api::admin::Keys::{self, Jwt, X509};
 use api::admin::RotationPhase::{Idle, Prepared, Published, Signing};
+use api::keys::{KeyState, KeyStep, Place};
 use api::protocol::SUCCESSION_CONTEXT;
 use identity::sign::{sha256, verify_by_root};
 use identity::{VerifiedJwtSvid, verify_jwt_svid};
 
 use super::*;
-use crate::Step::{Back, Emergency, Hold, Prepare, Publish, Retire, Sign};
+use api::keys::KeyStep::{Back, Emergency, Hold, Prepare, Publish, Retire, Sign};
 
 const AUDIENCE: &str = "https://ledger.acme.internal";
 
 /// The registered lives: an hour for certificates, five minutes for tokens.
 const HOUR: u64 = 3600;
 
-fn step(issuer: &Issuer, keys: Keys, step: Step) -> KeyState {
+fn step(issuer: &Issuer, keys: Keys, step: KeyStep) -> KeyState {
     issuer.rotate(&label("finance"), keys, step).unwrap()
 }
 
@@ -105,7 +106,10 @@ fn a_jwt_key_is_rotated_and_no_valid_token_is_ever_refused() {
     assert!(check_token(&world, &issuer, &second).is_ok());
     assert!(issuer.rotate(&label("finance"), Jwt, Retire).is_err());
     let ends = signing.old_ends.unwrap();
-    assert!(ends.seconds() > world.clock.now().seconds() + 60, "tokens are good for clocks that are behind by a minute");
+    assert!(
+        ends.seconds() > world.clock.now().seconds() + 60,
+        "tokens are good for clocks that are behind by a minute"
+    );
     world.clock.set(ends.plus_seconds(1));
     step(&issuer, Jwt, Retire);
     assert_eq!(kids(&issuer), [published[1].clone()]);
@@ -173,7 +177,7 @@ fn keys_of(world: &World) -> Vec<String> {
 fn steps_out_of_order_are_refused_with_words() {
     let world = World::new();
     let issuer = world.issuer();
-    let refused = |wanted: Step| {
+    let refused = |wanted: KeyStep| {
         let error = issuer.rotate(&label("finance"), X509, wanted).unwrap_err();
         assert!(matches!(error, RotateError::Refused(_)), "{error}");
         error.to_string()
@@ -382,7 +386,9 @@ fn whoever_follows_the_bundles_hears_of_each_change_once() {
     mint(&issuer).unwrap();
     let mut changes = issuer.changes();
     let mut numbers = vec![issuer.bundles().generation];
-    for (forward, differs) in [(Prepare, false), (Publish, true), (Hold(true), false), (Hold(false), false), (Sign, true)] {
+    for (forward, differs) in
+        [(Prepare, false), (Publish, true), (Hold(true), false), (Hold(false), false), (Sign, true)]
+    {
         changes.mark_unchanged();
         step(&issuer, X509, forward);
         assert!(changes.has_changed().unwrap(), "{forward:?}");

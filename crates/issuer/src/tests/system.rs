@@ -1,5 +1,6 @@
 //! The identities of Countersign itself, the publisher's signature, and where workloads may run.
 
+use api::keys::Place;
 use identity::sign::{sha256, verify_signature};
 
 use super::*;

@@ -1,5 +1,6 @@
 //! JWT-SVIDs: what is in them, who gets them, and what is written down.
 
+use api::keys::Place;
 use identity::sign::sha256;
 use identity::verify_jwt_svid;
 
@@ -41,7 +42,8 @@ fn tokens_are_signed_by_every_kind_of_key() {
         let clock = Arc::clone(&world.clock);
         let domains = [(label("finance"), kind)].into();
         let issuer =
-            Issuer::open(&world.keys(), &organisation(), &domains, clock, world.recorder(), KeyProtection::Plain).unwrap();
+            Issuer::open(&world.keys(), &organisation(), &domains, clock, world.recorder(), KeyProtection::Plain)
+                .unwrap();
         issuer.set_registrations(registrations());
         let svid = ask(&issuer, &[AUDIENCE]).unwrap();
         verify_jwt_svid(&svid.token, AUDIENCE, &bundle_set(&issuer), world.clock.now()).unwrap();
@@ -84,7 +86,8 @@ fn who_may_have_no_certificate_gets_no_token() {
     let world = World::new();
     let issuer = world.issuer();
     let audience = [AUDIENCE.to_owned()];
-    let ask = |place: &Place, selectors: &Selectors, who: &str| issuer.mint_jwt_at(place, selectors, &id(who), &audience);
+    let ask =
+        |place: &Place, selectors: &Selectors, who: &str| issuer.mint_jwt_at(place, selectors, &id(who), &audience);
     let other = Selectors { uid: 1002, ..payments() };
     assert!(matches!(ask(&Place::Everywhere, &other, PAYMENTS), Err(IssueError::NotEntitled(_))));
     let unknown = "spiffe://finance.acme.internal/ledger";

@@ -20,7 +20,8 @@ impl SystemdRule {
     /// # Errors
     /// [`RuleError::Unit`] for what is not the name of a service or scope.
     pub fn new(unit: &str) -> Result<Self, RuleError> {
-        let known = [".service", ".scope"].iter().any(|kind| unit.strip_suffix(kind).is_some_and(|name| !name.is_empty()));
+        let known =
+            [".service", ".scope"].iter().any(|kind| unit.strip_suffix(kind).is_some_and(|name| !name.is_empty()));
         let clean = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
         if known && unit.len() <= NAME_BYTES && unit.bytes().all(clean) {
             Ok(Self { unit: unit.to_owned() })
@@ -190,8 +191,7 @@ impl K8sRule {
 /// Whether a text is a name of Kubernetes: a DNS subdomain in lower case (RFC 1123).
 pub fn is_k8s_name(text: &str) -> bool {
     let clean = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let label = |label: &str| {
-        !label.is_empty() && label.bytes().all(clean) && !label.starts_with('-') && !label.ends_with('-')
-    };
+    let label =
+        |label: &str| !label.is_empty() && label.bytes().all(clean) && !label.starts_with('-') && !label.ends_with('-');
     text.len() <= NAME_BYTES && text.split('.').all(label)
 }

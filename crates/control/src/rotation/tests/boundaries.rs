@@ -25,7 +25,7 @@ const ALL: [Boundary; 6] =
     [Boundary::Prepared, Boundary::Told, Boundary::Confirmed, Boundary::Signing, Boundary::Over, Boundary::TakenBack];
 
 impl Scene {
-    fn state(&self) -> issuer::KeyState {
+    fn state(&self) -> KeyState {
         self.issuer().key_states().into_iter().find(|one| one.keys == Keys::X509).unwrap()
     }
 
@@ -35,7 +35,7 @@ impl Scene {
 
     /// Goes to a boundary and stops before the step.
     fn go_to(&mut self, boundary: Boundary) {
-        self.issuer().rotate(&Label::parse("shop").unwrap(), Keys::X509, issuer::Step::Prepare).unwrap();
+        self.issuer().rotate(&Label::parse("shop").unwrap(), Keys::X509, KeyStep::Prepare).unwrap();
         if boundary == Boundary::Prepared {
             return;
         }

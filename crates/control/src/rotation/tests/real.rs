@@ -196,7 +196,7 @@ impl Scene {
         let issuer = self.world.told.issuer.get().unwrap();
         for holder in &mut self.holders {
             if holder.renew <= now {
-                let svid = issuer.mint_workload_at(&issuer::Place::Everywhere, &selectors, &order).unwrap();
+                let svid = issuer.mint_workload_at(&api::keys::Place::Everywhere, &selectors, &order).unwrap();
                 *holder = Holder {
                     chain: svid.chain_der,
                     ends: svid.not_after,
@@ -206,7 +206,7 @@ impl Scene {
             }
             if holder.jwt_ends <= now {
                 let audience = [AUDIENCE.to_owned()];
-                let jwt = issuer.mint_jwt_at(&issuer::Place::Everywhere, &selectors, &id, &audience).unwrap();
+                let jwt = issuer.mint_jwt_at(&api::keys::Place::Everywhere, &selectors, &id, &audience).unwrap();
                 (holder.jwt, holder.jwt_ends) = (jwt.token.to_string(), jwt.not_after);
             }
         }

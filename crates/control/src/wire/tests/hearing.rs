@@ -1,6 +1,7 @@
 //! What peers say of themselves: which bundles they have in force, and what agents handed out.
 
 use api::admin::{Retire, Role};
+use api::keys::KeyStep;
 use api::protocol::refusals;
 use api::wire::report::Report as Said;
 use api::wire::update::Update as Content;
@@ -8,9 +9,9 @@ use api::wire::{Have, Holding, Holdings, Kind};
 use types::Timestamp;
 
 use super::support::{Fake, Net, in_process, until};
+use crate::Control;
 use crate::fixture::{Folder, LOG_BYTES, World, append, files};
 use crate::wire::{Behind, NodeHoldings};
-use crate::{Control, KeyStep};
 
 /// The starter with a pool that agents join.
 fn world() -> World {

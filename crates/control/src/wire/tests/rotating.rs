@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use ::wire::{Config, ControlAt, Peer, memory, start};
 use api::admin::{Keys, Role};
+use api::keys::KeyStep;
 use api::wire::Load;
 use tokio::sync::watch;
 use types::{Clock, Label, TrustDomain};
 
 use super::support::until;
-use crate::KeyStep;
 use crate::fixture::World;
 
 /// A peer of this process that follows control for real.
