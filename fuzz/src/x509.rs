@@ -25,10 +25,10 @@ fn domain() -> &'static Domain {
     DOMAIN_OF_ALL.get_or_init(|| {
         let now = Timestamp::from_seconds(1_795_425_242);
         let authority = Authority::of(DOMAIN, now);
-        let leaf = authority.issue(&LeafPlan::svid(ID, now));
+        let leaf = authority.issue(&LeafPlan::svid(ID, now)).chain.swap_remove(0);
         let root = authority.der().to_vec();
         let bundle = TrustDomain::parse(DOMAIN).ok().and_then(|name| Bundle::from_der(name, vec![root.clone()]).ok());
-        Domain { bundles: bundle.into_iter().collect(), leaf: leaf.chain[0].to_vec(), root, now }
+        Domain { bundles: bundle.into_iter().collect(), leaf, root, now }
     })
 }
 

@@ -150,10 +150,13 @@ impl Limiter {
         let mut accounts = self.accounts(now);
         let node = accounts.nodes.entry(node.to_owned()).or_default();
         let key = (id.clone(), kind);
-        if !node.workloads.contains_key(&key) && node.workloads.len() >= limits::ISSUANCE_NODE_WORKLOADS.default_usize() {
+        if !node.workloads.contains_key(&key) && node.workloads.len() >= limits::ISSUANCE_NODE_WORKLOADS.default_usize()
+        {
             node.tidy(now);
             if node.workloads.len() >= limits::ISSUANCE_NODE_WORKLOADS.default_usize() {
-                return Err(IssueError::Limited("this node asks for too many workloads; ask again in a minute".to_owned()));
+                return Err(IssueError::Limited(
+                    "this node asks for too many workloads; ask again in a minute".to_owned(),
+                ));
             }
         }
         if node.workloads.entry(key).or_default().take(most.default, now) {

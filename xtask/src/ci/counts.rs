@@ -22,7 +22,8 @@ impl Counts {
     /// libtest (`test result: ok. 5 passed; 0 failed; 1 ignored; …`).
     pub fn read(line: &str) -> Option<Self> {
         let line = without_parentheses(line);
-        if let Some((_, results)) = line.split_once("test result: ") {
+        // nextest shows what a failed test printed with indentation, libtest's line about this one test too: it counted it
+        if let Some(results) = line.strip_prefix("test result: ") {
             return Some(Self::of_libtest(results));
         }
         if !line.trim_start().starts_with("Summary [") {
@@ -107,6 +108,7 @@ mod tests {
             assert_eq!(Counts::read(line).unwrap().to_string(), expected, "{line}");
         }
         assert_eq!(Counts::read("   Compiling x v0.1.0 (a, b)"), None);
+        assert_eq!(Counts::read("    test result: FAILED. 0 passed; 1 failed; 0 ignored; finished in 0.68s"), None);
         assert_eq!(Counts::read("Summary of 3 tests run: 3 passed"), None);
     }
 }

@@ -118,21 +118,40 @@ fn flood(fleet: &Fleet, batch: usize) -> Vec<Ended> {
     started.into_iter().map(Process::wait).collect()
 }
 
+/// The tests' own workload as the user whom every system has, who may not reach every folder that the tests are built in.
+fn as_nobody(fleet: &Fleet, arguments: &[&str]) -> Command {
+    let program = fleet.root().join("another");
+    std::fs::copy(workload(), &program).unwrap();
+    for (path, mode) in [(program.as_path(), 0o755), (fleet.root(), 0o711)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mut command = Command::new(program);
+    command.args(arguments).env("SPIFFE_ENDPOINT_SOCKET", socket(&fleet.data(NODE))).current_dir(fleet.root());
+    command.uid(NOBODY);
+    command
+}
+
 #[test]
 fn ten_thousand_streams_of_one_caller_are_bounded_and_cost_nobody_else_anything() {
     let upstream = Upstream::start(echo);
-    let fleet = fleet(&upstream, "1h");
-    assert!(fetched(&fleet, "before").is_some());
+    let mut fleet = Fleet::start_with(&upstream, |dir| {
+        placed(dir, "1h");
+        let another =
+            format!("  another: {{ runs_on: [pool-b], attest: {{ any: [{{ unix: {{ uid: {NOBODY} }} }}] }} }}\n");
+        edit(dir, "domains/alpha/domain.yaml", "workloads:\n", &format!("workloads:\n{another}"));
+    });
+    fleet.invite_agent(NODE, "pool-b");
+    fleet.start_peer("agent", NODE);
+    wait_for("an identity", || fetched(&fleet, "before"));
     let before = fleet.resident(NODE);
-    let mut command = on_node(&fleet, &["flood", "10000"]);
     // calls are counted by user: another one than that of the workloads beside, where the tests may
     let is_another = rustix::process::getuid().is_root();
-    if is_another {
-        command.uid(NOBODY);
-        std::fs::set_permissions(fleet.root(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    let command = if is_another {
+        as_nobody(&fleet, &["flood", "10000"])
     } else {
         say("the caller is the same user as everybody else, for nobody else may be played here");
-    }
+        on_node(&fleet, &["flood", "10000"])
+    };
     let flood = Process::start(command, fleet.root(), "flood");
     let mut beside = 0;
     let told = wait_within(Duration::from_secs(120), "the flood to be over", || {
