@@ -112,7 +112,7 @@ impl Caller {
     /// Tells the operator why, and gives the caller's words for it.
     pub fn refuse(&self, refusal: &Refusal) -> Status {
         let Pinned { pid, uid, .. } = self.peer.process;
-        tracing::info!(pid, uid, error = %refusal, "nothing is handed out");
+        tracing::info!(pid, uid, error = %refusal, proven = %self.selectors, "nothing is handed out");
         refusal.status()
     }
 

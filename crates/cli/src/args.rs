@@ -42,7 +42,7 @@ const COMMANDS: &str = "\u{1b}[1mA trust directory\u{1b}[0m
 \u{1b}[1mRun\u{1b}[0m
   up DIR               everything in one process: control, a proxy and an agent
   control -c FILE      the issuer, the publisher and the console; proxies and agents follow it
-  proxy -c FILE        the gateway: proves who calls, decides, records; goes on while control is away
+  proxy -c FILE        the gateway: proves who calls, decides, records; also while control is away
   agent -c FILE        identities for the workloads of its machine
 
 \u{1b}[1mChange what runs\u{1b}[0m
@@ -77,7 +77,7 @@ const COMMANDS: &str = "\u{1b}[1mA trust directory\u{1b}[0m
   identity budget      if issuance stopped now: what fails first, and when
   identity bundle      the trust bundle of a domain: identity bundle DOMAIN
   identity rotate-root replace the root of a domain, or its JWT key; no connection fails
-  verify               why an ID, an X.509-SVID or a JWT-SVID would be refused, without asking anybody
+  verify               why an ID, an X.509-SVID or a JWT-SVID would be refused, offline
 
 \u{1b}[1mOptions\u{1b}[0m
   -h, --help           this, or `countersign COMMAND --help`

@@ -60,7 +60,7 @@ fn show(
 ) -> io::Result<()> {
     let role = asked.role.as_str();
     let who = palette.paint(Tone::Strong, &format!("{role}/{}", asked.name));
-    writeln!(out, "{who} may join once, until {}\n", times.full(made.until))?;
+    writeln!(out, "{who} may join once, until {}\n", times.second(made.until))?;
     writeln!(out, "  token  {}\n", harmless(&made.token))?;
     let step = |words: &str| palette.paint(Tone::Quiet, words);
     writeln!(out, "{}", step(&format!("on its machine, write the token to {FOLDER}/{role}.token (mode 0600),")))?;
@@ -124,7 +124,7 @@ mod tests {
     fn a_proxy_gets_a_token_and_what_to_write_where() {
         let told = shown(&proxy(Some(&["finance", "hr"])), &made("https://control.acme.internal:8440"));
         insta::assert_snapshot!(told, @r#"
-        proxy/edge-1 may join once, until 2026-11-23 09:14:02.000 UTC
+        proxy/edge-1 may join once, until 2026-11-23 09:14:02 UTC
 
           token  cst-0a1b2c
 

@@ -22,7 +22,7 @@ pub fn run(args: &Asking, env: &Env) -> Outcome {
         json::line(&mut out, &link)?;
     } else {
         writeln!(out, "{}", harmless(&link.url))?;
-        writeln!(out, "opens the console once, until {}", Times::local().full(link.until))?;
+        writeln!(out, "opens the console once, until {}", Times::local().second(link.until))?;
     }
     Ok(Exit::Yes)
 }

@@ -64,7 +64,7 @@ fn show(
 ) -> io::Result<()> {
     let file = shell::quote(&written.file.display().to_string());
     let who = palette.paint(Tone::Strong, &format!("operator {}", written.operator));
-    writeln!(out, "{who} may ask from elsewhere until {}\n", times.full(not_after))?;
+    writeln!(out, "{who} may ask from elsewhere until {}\n", times.second(not_after))?;
     writeln!(out, "  {file}  key, certificate and system root, for {} alone", written.operator)?;
     writeln!(out, "  countersign fleet --server https://CONTROL:8441 --credentials {file}")?;
     writeln!(out, "  countersign revoke serial:{} --reason TEXT   takes it away", written.serial)
@@ -87,7 +87,7 @@ mod tests {
         let end = Timestamp::from_seconds(1_795_425_242);
         show(&mut out, Palette::plain(), &Times::utc(), &written, end).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r"
-        operator alice may ask from elsewhere until 2026-11-23 09:14:02.000 UTC
+        operator alice may ask from elsewhere until 2026-11-23 09:14:02 UTC
 
           'my files/alice.pem'  key, certificate and system root, for alice alone
           countersign fleet --server https://CONTROL:8441 --credentials 'my files/alice.pem'

@@ -103,7 +103,7 @@ fn show(
 }
 
 fn until(revoked: &Revocation, times: &Times) -> String {
-    revoked.until.map_or_else(|| "until it is restored".to_owned(), |end| format!("until {}", times.full(end)))
+    revoked.until.map_or_else(|| "until it is restored".to_owned(), |end| format!("until {}", times.second(end)))
 }
 
 /// Where it is in force, as far as control waited for it.

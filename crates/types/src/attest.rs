@@ -42,11 +42,18 @@ pub struct Selectors {
     pub service_account: Option<ServiceAccount>,
 }
 
-/// As records show it: `uid:1001 gid:1001 path:/opt/payments/bin sha256:9f86…`. Control characters of a path are
-/// escaped, so that a file name cannot forge a second selector line.
+/// Supplementary groups that are shown; the rest is counted.
+const GROUPS_SHOWN: usize = 16;
+
+/// As records show it: `uid:1001 gid:1001 group:27 path:/opt/payments/bin sha256:9f86…`. Control characters of a path
+/// are escaped, so that a file name cannot forge a second selector line.
 impl fmt::Display for Selectors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "uid:{} gid:{}", self.uid, self.gid)?;
+        self.groups.iter().take(GROUPS_SHOWN).try_for_each(|group| write!(f, " group:{group}"))?;
+        if let Some(more @ 1..) = self.groups.len().checked_sub(GROUPS_SHOWN) {
+            write!(f, " and {more} groups more")?;
+        }
         if let Some(path) = &self.path {
             write!(f, " path:{}", path.escape_debug())?;
         }

@@ -156,8 +156,8 @@ fn notes(times: &Times, peer: &Peer) -> Vec<String> {
         notes.push(format!("{} behind", behind.join(" and ")));
     }
     match peer.heard {
-        Some(heard) if !peer.connected => notes.push(format!("last heard {}", times.full(heard))),
-        None if !peer.connected => notes.push(format!("it joined {} and never came back", times.full(peer.joined))),
+        Some(heard) if !peer.connected => notes.push(format!("last heard {}", times.second(heard))),
+        None if !peer.connected => notes.push(format!("it joined {} and never came back", times.second(peer.joined))),
         _ => {}
     }
     if peer.clock_ahead_millis.unsigned_abs() >= APART_MILLIS && peer.heard.is_some() {

@@ -39,7 +39,7 @@ fn show(out: &mut impl Write, palette: Palette, times: &Times, budget: &Budget) 
         }
         (Some(at), Some(seconds)) => {
             let left = palette.paint(Tone::Strong, &span(seconds));
-            writeln!(out, "if issuance stopped now, the first would fail in {left}, at {}; {held}\n", times.full(at))?;
+            writeln!(out, "if issuance stopped now, the first would fail in {left}, at {}; {held}\n", times.second(at))?;
         }
         _ => writeln!(out, "nobody holds an identity: nothing would fail if issuance stopped now")?,
     }
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(
             told(&budget),
             "\
-if issuance stopped now, the first would fail in 29 min, at 2026-11-23 09:43:02.000 UTC; 2 identities are held
+if issuance stopped now, the first would fail in 29 min, at 2026-11-23 09:43:02 UTC; 2 identities are held
 
 in 29 min  09:43  spiffe://finance.acme.internal/payments  vm-pay-1
 in 2 h     11:14  spiffe://finance.acme.internal/ledger    in this process

@@ -213,7 +213,7 @@ fn curl(files: &Files, target: &Target) -> String {
 
 fn show(fetched: &Fetched, files: &Files, curl: &str) -> Outcome {
     let mut out = io::stdout().lock();
-    writeln!(out, "{}, valid until {}\n", fetched.spiffe_id, Times::local().full(fetched.not_after))?;
+    writeln!(out, "{}, valid until {}\n", fetched.spiffe_id, Times::local().second(fetched.not_after))?;
     writeln!(out, "  {:<24}  certificate, leaf first", files.chain.display())?;
     writeln!(out, "  {:<24}  its key, for you alone", files.key.display())?;
     writeln!(out, "  {:<24}  roots of {}", files.bundle.display(), fetched.domain)?;

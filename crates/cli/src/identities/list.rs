@@ -36,7 +36,7 @@ pub fn run(args: &Asking, env: &Env) -> Outcome {
 
 fn show(out: &mut impl Write, palette: Palette, now: Timestamp, registered: &[Registered]) -> io::Result<()> {
     if registered.is_empty() {
-        return writeln!(out, "no workload is registered; `workloads` of a domain.yaml names them");
+        return writeln!(out, "no workload is registered; `attest` of a workload in domain.yaml registers it");
     }
     let mut table = Table::default();
     for one in registered {

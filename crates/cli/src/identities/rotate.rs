@@ -216,7 +216,7 @@ impl Screen {
                 writeln!(out, "  it stays there; `countersign identity rotate-root {domain}{jwt}` lets it go on")
             }
             (_, RotationPhase::Signing) => {
-                let until = rotation.retires_at.map(|at| format!(", at {}", self.times.full(at))).unwrap_or_default();
+                let until = rotation.retires_at.map(|at| format!(", at {}", self.times.second(at))).unwrap_or_default();
                 writeln!(out, "  the old one leaves the bundle when nothing that it signed is good any more{until}")
             }
             _ => writeln!(

@@ -32,6 +32,11 @@ impl Times {
         self.zoned(moment).strftime("%Y-%m-%d %H:%M:%S.%3f %Z").to_string()
     }
 
+    /// `2026-11-23 09:14:02 CET`: of what people plan by, such as ends.
+    pub fn second(&self, moment: Timestamp) -> String {
+        self.zoned(moment).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+    }
+
     /// `09:14`, or `2026-11-22 09:14` where the day is not that of `beside`.
     pub fn minute(&self, moment: Timestamp, beside: Timestamp) -> String {
         let (moment, beside) = (self.zoned(moment), self.zoned(beside));
@@ -55,6 +60,7 @@ mod tests {
         let moment = Timestamp::from_micros(1_795_425_242_131_904);
         assert_eq!(Times::utc().clock(moment), "09:14:02.131");
         assert_eq!(Times::utc().full(moment), "2026-11-23 09:14:02.131 UTC");
+        assert_eq!(Times::utc().second(moment), "2026-11-23 09:14:02 UTC");
         let berlin = Times { zone: TimeZone::get("Europe/Berlin").unwrap() };
         assert_eq!(berlin.full(moment), "2026-11-23 10:14:02.131 CET");
     }

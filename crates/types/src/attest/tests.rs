@@ -126,9 +126,13 @@ fn paths_are_in_normal_form() {
 #[test]
 fn selectors_read_as_one_line() {
     let odd = Selectors { path: Some("/a\nuid:0".into()), sha256: None, ..process() };
-    assert_eq!(odd.to_string(), "uid:1001 gid:100 path:/a\\nuid:0");
+    assert_eq!(odd.to_string(), "uid:1001 gid:100 group:27 group:200 path:/a\\nuid:0");
     let unit = Selectors { path: None, sha256: None, unit: Some("a.service".into()), ..process() };
-    assert_eq!(unit.to_string(), "uid:1001 gid:100 unit:a.service");
+    assert_eq!(unit.to_string(), "uid:1001 gid:100 group:27 group:200 unit:a.service");
+    let many = Selectors { path: None, sha256: None, groups: (1..=20).collect(), ..process() }.to_string();
+    assert!(many.ends_with(" group:15 group:16 and 4 groups more"), "{many}");
+    let just = Selectors { path: None, sha256: None, groups: (1..=16).collect(), ..process() }.to_string();
+    assert!(just.ends_with(" group:16"), "{just}");
 }
 
 #[test]

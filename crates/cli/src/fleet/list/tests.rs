@@ -90,7 +90,7 @@ fn each_state_has_a_word_and_what_is_wrong_a_sentence() {
 
     in force     proxy/edge-1  since 09:14  publication 12  3f9c21e since 09:14  epoch 4,211  finance, hr  10.0.0.4:51234
     away         proxy/edge-2  since 08:55  publication 12  3f9c21e since 09:14  epoch 4,211  finance, hr
-                   last heard 2026-11-23 08:55:00.000 UTC
+                   last heard 2026-11-23 08:55:00 UTC
     behind       proxy/edge-3  since 09:14  publication 11  3f9c21e since 09:14  epoch 4,211  all domains  10.0.0.4:51234
                    1 publication and 2 epochs of signals behind
                    its clock is 3600 s behind control's
@@ -98,10 +98,10 @@ fn each_state_has_a_word_and_what_is_wrong_a_sentence() {
                    it refuses publication 12: the files do not compile there
                    1 publication behind
     revoked      proxy/edge-5  since 09:14  publication 12  3f9c21e since 09:14  epoch 4,211  finance, hr
-                   last heard 2026-11-23 09:15:00.000 UTC
+                   last heard 2026-11-23 09:15:00 UTC
                    its log: 12 records of lane 3 are missing
     never heard  proxy/edge-6                                                                 finance, hr
-                   it joined 2026-11-22 09:15:00.000 UTC and never came back
+                   it joined 2026-11-22 09:15:00 UTC and never came back
     connected    agent/vm-pay  since 09:14                                                    vm-pay       10.0.0.4:51234
     ");
 }
