@@ -80,7 +80,7 @@ impl Wallet {
         if let Some(refusal) = slot.failed(now, &known) {
             return Err(refusal);
         }
-        if slot.is_due(now, &known) {
+        if slot.is_due(now, &known, self.issuance.as_ref()) {
             let minted = self.mint(selectors, wanted, slot.held()).await;
             slot.settle(minted, self.clock.now(), known.version)?;
         }
@@ -138,7 +138,9 @@ impl Wallet {
         let fresh = key::make(wanted.key).await;
         let fresh = fresh.map_err(|error| Refusal::Unusable(format!("no key could be made: {error}")))?;
         let (now, known) = (self.clock.now(), self.trust.now());
-        let old = old.filter(|held| held.svid.not_after > now && known.verify(&held.svid, now).is_ok());
+        let counts =
+            |held: &&Held| held.svid.not_after > now && !held.is_revoked && known.verify(&held.svid, now).is_ok();
+        let old = old.filter(counts);
         let mut order = WorkloadOrder {
             id: wanted.id.clone(),
             csr_der: fresh.csr_der.clone(),
@@ -169,7 +171,7 @@ impl Wallet {
         if svid.not_after <= now {
             return Err(Refusal::Clock { seconds: now.micros_since(svid.not_before) / 1_000_000 });
         }
-        Ok(Held::new(svid, fresh.key, now, known.version))
+        Ok(Held::new(svid, fresh, now, known.version))
     }
 }
 

@@ -41,6 +41,11 @@ pub trait Issuance: Send + Sync {
     /// Bumped whenever registrations, hosts or bundles change. The value only says that something did.
     fn changes(&self) -> watch::Receiver<u64>;
 
+    /// Whether trust was taken from a certificate by its serial number or by its key (SHA-256 of the DER
+    /// `SubjectPublicKeyInfo`), as far as that is known here: another one is due at once. Who decides about calls does not
+    /// ask here, and whose SPIFFE ID is revoked is entitled to nothing any more.
+    fn is_revoked(&self, serial: &str, key_sha256: &[u8; 32]) -> bool;
+
     /// Tells what is held here at this moment, whole: the outage budget is counted from it.
     fn tell_held(&self, held: Vec<HeldSvid>) {
         let _ = held;

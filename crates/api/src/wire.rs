@@ -412,6 +412,10 @@ pub struct Registrations {
     /// Encoded Registrations.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub workloads: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Serial numbers and keys that trust was taken from, as `signal::Subject` writes them; neither whose nor why. An agent that
+    /// holds one asks for another certificate at once.
+    #[prost(string, repeated, tag = "3")]
+    pub revoked: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Who reads a registration or a rule writes again what it understood. Where that is not what came, byte for byte, there is
 /// something in it that the reader does not know: then it recognises nobody.

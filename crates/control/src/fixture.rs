@@ -65,6 +65,10 @@ impl Issuance for Roots {
     fn changes(&self) -> watch::Receiver<u64> {
         watch::Sender::new(0).subscribe()
     }
+
+    fn is_revoked(&self, _: &str, _: &[u8; 32]) -> bool {
+        false
+    }
 }
 
 /// What the roles beside control were told, in order.

@@ -337,6 +337,12 @@ impl Issuance for Issuer {
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
+
+    fn is_revoked(&self, serial: &str, key_sha256: &[u8; 32]) -> bool {
+        let (state, now) = (self.snapshot(), self.clock.now());
+        let by_serial = state.signals.revoked_serial(serial, now);
+        by_serial.or_else(|| state.signals.revoked_key(key_sha256, now)).is_some()
+    }
 }
 
 impl fmt::Debug for Issuer {

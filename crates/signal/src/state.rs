@@ -154,6 +154,12 @@ impl State {
         self.ids.get(id).filter(|revocation| revocation.counts_at(now))
     }
 
+    /// The revocation of a certificate by its serial number that counts at this moment: lower-case hexadecimal, without
+    /// leading zeros.
+    pub fn revoked_serial(&self, serial: &str, now: Timestamp) -> Option<&Revocation> {
+        self.serials.get(serial).filter(|revocation| revocation.counts_at(now))
+    }
+
     /// The revocation of a public key that counts at this moment: of the SHA-256 of its DER `SubjectPublicKeyInfo`.
     pub fn revoked_key(&self, key_sha256: &[u8; 32], now: Timestamp) -> Option<&Revocation> {
         self.keys.get(key_sha256).filter(|revocation| revocation.counts_at(now))

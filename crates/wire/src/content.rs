@@ -17,7 +17,7 @@ use types::limits;
 
 pub use bundles::{ToldBundle, bundle_items, read_bundles, usable_bundles};
 pub use held::{Holdings, holdings_message, read_holdings};
-pub use registrations::{Registered, Registrations, read_registrations, registration};
+pub use registrations::{Registered, Registrations, read_registrations, read_revoked, registration};
 pub use revocations::{Revocations, read_revocations, revocation_item};
 pub use selectors::{read_selectors, selectors_message};
 pub use succession::{Succession, succession_message, unvouched};

@@ -60,10 +60,18 @@ pub struct Fake {
     pub signed: AtomicU64,
     /// Questions asked.
     pub asked: AtomicU64,
+    /// Certificates asked for, given or not.
+    pub ordered: AtomicU64,
     /// Questions asked while it was not available.
     pub unanswered: AtomicU64,
     pub told: watch::Sender<Vec<HeldSvid>>,
     changes: watch::Sender<u64>,
+}
+
+/// What trust was taken from.
+pub enum Revoked {
+    Serial(String),
+    Key([u8; 32]),
 }
 
 struct World {
@@ -76,6 +84,7 @@ struct World {
     ids: Vec<Entitled>,
     failing: Option<IssueError>,
     refuses_predecessors: bool,
+    revoked: Vec<Revoked>,
     /// Whoever asks, the certificate is for this key.
     signs_for: Option<Vec<u8>>,
     orders: Vec<WorkloadOrder>,
@@ -109,6 +118,7 @@ impl Fake {
             ids: vec![payments()],
             failing: None,
             refuses_predecessors: false,
+            revoked: Vec::new(),
             signs_for: None,
             orders: Vec::new(),
         };
@@ -120,6 +130,7 @@ impl Fake {
             minted: AtomicU64::new(0),
             signed: AtomicU64::new(0),
             asked: AtomicU64::new(0),
+            ordered: AtomicU64::new(0),
             unanswered: AtomicU64::new(0),
             told: watch::Sender::new(Vec::new()),
             changes: watch::Sender::new(0),
@@ -202,6 +213,10 @@ impl Fake {
         self.world.lock().unwrap().refuses_predecessors = true;
     }
 
+    pub fn revoke(&self, what: Revoked) {
+        self.change(|world| world.revoked.push(what));
+    }
+
     /// Answers every request with a certificate for the key of this one.
     pub fn sign_for(&self, csr_der: Vec<u8>) {
         self.world.lock().unwrap().signs_for = Some(csr_der);
@@ -237,6 +252,7 @@ impl Fake {
 
     fn mint(&self, selectors: &Selectors, order: &WorkloadOrder) -> Result<Svid, IssueError> {
         let mut world = self.world.lock().unwrap();
+        self.ordered.fetch_add(1, Ordering::SeqCst);
         self.may(&world, selectors, &order.id)?;
         world.orders.push(order.clone());
         if order.predecessor.is_some() && world.refuses_predecessors {
@@ -312,6 +328,13 @@ impl Issuance for Fake {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    fn is_revoked(&self, serial: &str, key_sha256: &[u8; 32]) -> bool {
+        self.world.lock().unwrap().revoked.iter().any(|revoked| match revoked {
+            Revoked::Serial(one) => one == serial,
+            Revoked::Key(one) => one == key_sha256,
+        })
     }
 
     fn tell_held(&self, held: Vec<HeldSvid>) {

@@ -11,6 +11,7 @@ mod place;
 mod pod;
 mod process;
 mod reuse;
+mod revoked;
 mod rotation;
 mod socket;
 mod tokens;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use api::issuance::{Predecessor, Svid};
+use api::issuance::{Issuance, Predecessor, Svid};
 use types::Timestamp;
 
-use crate::key;
+use crate::key::{self, Fresh};
 use crate::refusal::Refusal;
 use crate::retry::{half_life, later, pause};
 use crate::secret::Secret;
@@ -17,6 +17,7 @@ use crate::trust::Known;
 pub(crate) struct Held {
     pub svid: Arc<Svid>,
     pub key: Secret,
+    key_sha256: [u8; 32],
     /// When to ask again: at half-life, or after a pause when that failed.
     pub renew_at: Timestamp,
     /// When that was said. A clock that shows less by now was set back, and tells nothing about how old this is.
@@ -25,6 +26,8 @@ pub(crate) struct Held {
     pub failures: Arc<AtomicU32>,
     /// Under which bundles it was looked at last.
     seen_under: u64,
+    /// Trust was taken from it since it was minted.
+    pub is_revoked: bool,
 }
 
 /// Empty before the first certificate, and after a refusal.
@@ -44,9 +47,11 @@ struct Failed {
 
 impl Held {
     /// Just minted at the moment `now`, and verified under the bundles of that version.
-    pub fn new(svid: Svid, key: Secret, now: Timestamp, version: u64) -> Self {
+    pub fn new(svid: Svid, fresh: Fresh, now: Timestamp, version: u64) -> Self {
         let renew_at = half_life(now, svid.not_after, svid.not_after.micros_since(svid.not_before));
-        Self { svid: Arc::new(svid), key, renew_at, since: now, failures: Arc::default(), seen_under: version }
+        let (svid, failures) = (Arc::new(svid), Arc::default());
+        let Fresh { key, sha256: key_sha256, .. } = fresh;
+        Self { svid, key, key_sha256, renew_at, since: now, failures, seen_under: version, is_revoked: false }
     }
 
     /// The proof that its key is here. Without one a renewal is a first certificate.
@@ -68,9 +73,14 @@ impl Slot {
         (failed.seen_under == known.version).then(|| failed.refusal.clone())
     }
 
-    /// Whether to mint now. What does not verify under new bundles is due at once: its root was given up in an emergency.
-    pub fn is_due(&mut self, now: Timestamp, known: &Known) -> bool {
+    /// Whether to mint now. What does not verify under new bundles is due at once: its root was given up in an emergency. So
+    /// is what trust was taken from: it is refused everywhere, and its workload is not to wait for half of its life.
+    pub fn is_due(&mut self, now: Timestamp, known: &Known, issuance: &dyn Issuance) -> bool {
         let Some(held) = self.held.as_mut() else { return true };
+        if !held.is_revoked && issuance.is_revoked(&held.svid.serial, &held.key_sha256) {
+            tracing::warn!(id = %held.svid.spiffe_id, serial = held.svid.serial, "trust was taken from it; renewed at once");
+            (held.is_revoked, held.renew_at) = (true, held.renew_at.min(now));
+        }
         if held.seen_under != known.version {
             held.seen_under = known.version;
             if let Err(refusal) = known.verify(&held.svid, now) {

@@ -39,7 +39,11 @@ fn show(out: &mut impl Write, palette: Palette, times: &Times, budget: &Budget) 
         }
         (Some(at), Some(seconds)) => {
             let left = palette.paint(Tone::Strong, &span(seconds));
-            writeln!(out, "if issuance stopped now, the first would fail in {left}, at {}; {held}\n", times.second(at))?;
+            writeln!(
+                out,
+                "if issuance stopped now, the first would fail in {left}, at {}; {held}\n",
+                times.second(at)
+            )?;
         }
         _ => writeln!(out, "nobody holds an identity: nothing would fail if issuance stopped now")?,
     }

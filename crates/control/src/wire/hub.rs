@@ -10,6 +10,7 @@ use api::issuance::Entitled;
 use api::protocol;
 use api::wire::{Bundles, Kind, Signed};
 use aws_lc_rs::digest::{SHA256, digest};
+use signal::Subject;
 use tokio::sync::watch;
 use types::{RevisionId, Timestamp, TrustDomain};
 
@@ -201,12 +202,17 @@ impl Control {
                 runs_on: workload.runs_on.clone(),
             })
             .collect();
+        let counting = state.iter().filter(|revocation| revocation.counts_at(now));
+        let subjects = counting.map(|revocation| &revocation.subject);
+        let revoked: Vec<String> =
+            subjects.filter(|subject| !matches!(subject, Subject::Spiffe(_))).map(Subject::to_string).collect();
         let ids = workloads.iter().map(|placed| placed.workload.id.as_str().as_bytes());
+        let ids = ids.chain(revoked.iter().map(String::as_bytes));
         let digest = content::digest(ids.chain([revision.id().digest().as_slice()]));
         let generation = self.parts.store.number_of(Floor::Registrations, digest, 1);
         let generation = generation.map_err(|error| with_causes(&error))?;
         if next.registrations.generation != generation {
-            next.registrations = Arc::new(Registered { generation, workloads });
+            next.registrations = Arc::new(Registered { generation, workloads, revoked });
         }
         made.registered = Some(is);
         made.next_end = state.next_end(now);

@@ -67,6 +67,8 @@ struct Step {
 pub(crate) struct Registered {
     pub generation: u64,
     pub workloads: Vec<Placed>,
+    /// Serial numbers and keys that trust was taken from, in order.
+    pub revoked: Vec<String>,
 }
 
 /// One of them, with where it runs.
@@ -211,7 +213,8 @@ impl Registered {
             Some(groups) => placed.runs_on.as_ref().is_some_and(|runs_on| !runs_on.is_disjoint(groups)),
         });
         let workloads = here.map(|placed| ::wire::content::registration(&placed.workload, &placed.rules));
-        proto::Registrations { generation: self.generation, workloads: workloads.collect() }
+        let (workloads, revoked) = (workloads.collect(), self.revoked.clone());
+        proto::Registrations { generation: self.generation, workloads, revoked }
     }
 }
 

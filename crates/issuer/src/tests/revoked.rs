@@ -54,6 +54,21 @@ fn nothing_is_issued_to_a_node_whose_trust_was_taken_away() {
 }
 
 #[test]
+fn what_trust_was_taken_from_is_named_for_as_long_as_that_counts() {
+    let world = World::new();
+    let issuer = world.issuer();
+    let (until, key) = (world.clock.now().plus_seconds(60), [0xab; 32]);
+    let is_revoked = || (issuer.is_revoked("5c", &[0; 32]), issuer.is_revoked("5", &key));
+    assert_eq!(is_revoked(), (false, false));
+    issuer.set_signals(held_against("serial:5c", Some(until)));
+    assert_eq!(is_revoked(), (true, false));
+    world.clock.set(until);
+    assert_eq!(is_revoked(), (false, false));
+    issuer.set_signals(held_against(&format!("key:{}", "ab".repeat(32)), None));
+    assert_eq!(is_revoked(), (false, true));
+}
+
+#[test]
 fn a_stolen_key_of_one_domain_mints_nothing_that_another_accepts() {
     let world = World::new();
     let issuer = world.issuer();

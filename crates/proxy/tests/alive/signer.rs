@@ -127,6 +127,10 @@ impl Issuance for Signer {
         self.changes.subscribe()
     }
 
+    fn is_revoked(&self, _: &str, _: &[u8; 32]) -> bool {
+        false
+    }
+
     fn kept_gateway(&self, domain: &Label) -> Option<KeptGateway> {
         self.kept.lock().unwrap().get(domain.as_str()).cloned()
     }

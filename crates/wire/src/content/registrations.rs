@@ -61,6 +61,15 @@ pub fn read_registrations(items: &[Vec<u8>]) -> Result<Registrations, ContentErr
     Ok(read)
 }
 
+/// Reads which serial numbers and keys trust was taken from. What no certificate has matches none.
+///
+/// # Errors
+/// [`ContentError::TooMany`] above the limit `signals`.
+pub fn read_revoked(subjects: &[String]) -> Result<BTreeSet<String>, ContentError> {
+    check_count(subjects.len(), limits::SIGNALS)?;
+    Ok(subjects.iter().cloned().collect())
+}
+
 impl Registrations {
     fn take(&mut self, item: &[u8], message: Registration) -> Result<(), ContentError> {
         let id = SpiffeId::parse(&message.spiffe_id)

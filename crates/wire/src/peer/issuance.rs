@@ -1,6 +1,10 @@
 //! The issuer as a peer sees it: what may be answered here is, the rest goes over the wire.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use api::{
     admin::Role,
@@ -12,6 +16,7 @@ use api::{
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use identity::BundleSet;
+use signal::Subject;
 use tokio::{sync::watch, time::timeout};
 use tonic::{Code, Request, Response, Status, transport::Channel};
 use types::{AttestRule, Clock, Label, Selectors, SpiffeId, Timestamp, limits};
@@ -31,6 +36,8 @@ pub(super) struct WireIssuance {
     channel: watch::Receiver<Option<Channel>>,
     pub(super) shelf: Option<Arc<Shelf>>,
     registered: ArcSwapOption<Registered>,
+    /// Serial numbers and keys that trust was taken from, as [`signal::Subject`] writes them.
+    revoked: ArcSwap<BTreeSet<String>>,
     pub(super) bundles: ArcSwapOption<(Bundles, BundleSet)>,
     changes: watch::Sender<u64>,
     hosts: ArcSwap<Hosts>,
@@ -50,6 +57,7 @@ impl WireIssuance {
             channel,
             shelf,
             registered: ArcSwapOption::empty(),
+            revoked: ArcSwap::default(),
             bundles: ArcSwapOption::empty(),
             changes: watch::Sender::new(0),
             hosts: ArcSwap::from_pointee(Hosts::new()),
@@ -66,8 +74,9 @@ impl WireIssuance {
         self.changed();
     }
 
-    pub(super) fn put_registered(&self, registered: Registered) {
+    pub(super) fn put_registered(&self, registered: Registered, revoked: BTreeSet<String>) {
         self.registered.store(Some(Arc::new(registered)));
+        self.revoked.store(Arc::new(revoked));
         self.changed();
     }
 
@@ -179,6 +188,12 @@ impl Issuance for WireIssuance {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    fn is_revoked(&self, serial: &str, key_sha256: &[u8; 32]) -> bool {
+        let revoked = self.revoked.load();
+        let is = |subject: Subject| revoked.contains(&subject.to_string());
+        !revoked.is_empty() && (is(Subject::Serial(serial.to_owned())) || is(Subject::Key(*key_sha256)))
     }
 
     fn tell_held(&self, held: Vec<HeldSvid>) {

@@ -96,9 +96,10 @@ impl Life {
 
     /// The workloads of an agent's node. Those that are understood count at once; it is acknowledged when all are.
     pub(super) fn take_registrations(&mut self, update: &wire::Registrations) -> Next {
-        match content::read_registrations(&update.workloads) {
-            Ok(Registrations { known, unknown }) => {
-                self.outlets.issuance.put_registered(known);
+        let revoked = content::read_revoked(&update.revoked);
+        match content::read_registrations(&update.workloads).and_then(|read| Ok((read, revoked?))) {
+            Ok((Registrations { known, unknown }, revoked)) => {
+                self.outlets.issuance.put_registered(known, revoked);
                 self.held.registrations = update.generation;
                 let Some(first) = unknown.first() else {
                     return Next::Ack(self.ack(Kind::Unspecified, update.generation));

@@ -57,7 +57,9 @@ async fn an_agent_answers_from_its_registrations_and_control_mints() {
     let workload = Entitled { id: checkout(), key: KeyKind::P384 };
     let workloads = vec![content::registration(&workload, &[user(1001)])];
     let mut changes = issuance.changes();
-    session.send(update::Update::Registrations(wire::Registrations { generation: 4, workloads })).await;
+    session
+        .send(update::Update::Registrations(wire::Registrations { generation: 4, workloads, revoked: Vec::new() }))
+        .await;
     assert_eq!(session.ack().await.have.unwrap().registrations, 4);
     changes.changed().await.unwrap();
     assert_eq!(issuance.entitled(&selectors(1001)).await.unwrap(), std::slice::from_ref(&workload));
@@ -77,6 +79,29 @@ async fn an_agent_answers_from_its_registrations_and_control_mints() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_learns_which_certificates_and_keys_are_good_no_more() {
+    let fake = Fake::new();
+    let (_peer, mut session, issuance) = agent(&fake).await;
+    let key = [0xab; 32];
+    let is_revoked = || (issuance.is_revoked("5c", &[0; 32]), issuance.is_revoked("5", &key));
+    assert_eq!(is_revoked(), (false, false));
+    let tell = |generation, revoked: &[&str]| {
+        let revoked = revoked.iter().map(|&subject| subject.to_owned()).collect();
+        update::Update::Registrations(wire::Registrations { generation, workloads: Vec::new(), revoked })
+    };
+    let mut changes = issuance.changes();
+    changes.mark_unchanged();
+    // what a later release may name matches nothing
+    session.send(tell(4, &["serial:5c", &format!("key:{}", "ab".repeat(32)), "moon:full", ""])).await;
+    assert_eq!(session.ack().await.refused, "");
+    assert!(changes.has_changed().unwrap(), "whoever holds it must learn it");
+    assert_eq!(is_revoked(), (true, true));
+    session.send(tell(5, &["serial:5c"])).await;
+    session.ack().await;
+    assert_eq!(is_revoked(), (true, false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn rules_that_are_not_known_here_recognise_nobody_and_control_is_told() {
     let fake = Fake::new();
     let (_peer, mut session, issuance) = agent(&fake).await;
@@ -86,7 +111,9 @@ async fn rules_that_are_not_known_here_recognise_nobody_and_control_is_told() {
     let later =
         [content::registration(&Entitled { id: stock, ..known.clone() }, &[user(1001)]), vec![0xa2, 0x06, 1, 7]];
     let workloads = vec![content::registration(&known, &[user(1001)]), later.concat()];
-    session.send(update::Update::Registrations(wire::Registrations { generation: 4, workloads })).await;
+    session
+        .send(update::Update::Registrations(wire::Registrations { generation: 4, workloads, revoked: Vec::new() }))
+        .await;
     let ack = session.ack().await;
     assert_eq!((ack.refused.as_str(), ack.have.unwrap().registrations), ("invalid", 4));
     assert!(ack.why.contains("shop.example.internal/stock") && ack.why.contains("up to date"), "{}", ack.why);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ::wire::server::Who;
-use api::admin::{Revoke, Role};
+use api::admin::{Restore, Revoke, Role};
 use api::protocol::refusals;
 use api::wire::report::Report as Said;
 use api::wire::update::Update as Content;
@@ -293,6 +293,28 @@ async fn an_agent_is_told_of_the_workloads_of_its_groups_and_of_nothing_else() {
     net.ask(move |admin| admin.revoke("local", &subject)).await.unwrap();
     agent.until(|fake| fake.have.registrations > before).await;
     assert_eq!(told(&agent), [""; 0]);
+    // what trust was taken from by number or key: that, and neither whose nor why
+    let revoked = |fake: &Fake| {
+        let lists = fake.came.iter().rev().filter_map(|content| match content {
+            Content::Registrations(registrations) => Some(registrations.revoked.clone()),
+            _ => None,
+        });
+        lists.take(1).flatten().collect::<Vec<_>>()
+    };
+    assert_eq!(revoked(&agent), [""; 0], "a name is no certificate");
+    let key = format!("key:{}", "ab".repeat(32));
+    let (before, subjects) = (agent.have.registrations, [revoke("serial:5c"), revoke(&key)]);
+    net.ask(move |admin| subjects.each_ref().map(|subject| admin.revoke("local", subject)))
+        .await
+        .into_iter()
+        .for_each(|revoked| drop(revoked.unwrap()));
+    agent.until(|fake| fake.have.registrations > before && revoked(fake).len() == 2).await;
+    assert_eq!(revoked(&agent), ["serial:5c", &key]);
+    let (before, restore) = (agent.have.registrations, Restore { subject: "serial:5c".into(), reason: String::new() });
+    net.ask(move |admin| admin.restore("local", &restore)).await.unwrap();
+    agent.until(|fake| fake.have.registrations > before).await;
+    assert_eq!(revoked(&agent), [key.as_str()]);
+    assert_eq!(agent.count(|c| matches!(c, Content::Signals(_))), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
