@@ -51,7 +51,8 @@ pub enum ServerRefusal {
     Certificate(SvidRefusal),
     /// It is good and not valid at this moment: one of the clocks is wrong.
     #[error(
-        "the server's certificate is not valid at this machine's time, {now}: {refusal}, {} away; compare both clocks",
+        "the server's certificate is not valid at this machine's time, {}: {refusal}, {} away; compare both clocks",
+        minute(*now),
         span(*apart_seconds)
     )]
     Clock {
@@ -173,6 +174,14 @@ fn apart(leaf: &CertificateDer<'_>, now: Timestamp) -> u64 {
         let (first, last, now) = (first.seconds(), last.seconds(), now.seconds());
         first.saturating_sub(now).max(now.saturating_sub(last))
     })
+}
+
+/// `2026-11-23T09:14Z`: whoever tries again says a thing that has not changed once a minute at most.
+fn minute(moment: Timestamp) -> String {
+    let mut text = moment.to_string();
+    text.truncate("2026-11-23T09:14".len());
+    text.push('Z');
+    text
 }
 
 fn span(seconds: u64) -> String {
