@@ -198,12 +198,9 @@ pub struct Load {
     pub log_unshipped_bytes: u64,
     #[prost(uint64, tag = "8")]
     pub log_max_bytes: u64,
-    /// The first end of a certificate that it serves with, in microseconds since 1970; 0 for none.
-    #[prost(uint64, tag = "9")]
-    pub certificates_end: u64,
 }
-/// The X.509-SVIDs of workloads that an agent has handed out and that are still good, whole; after each change, and not more
-/// than once a second. The outage budget is counted from them.
+/// The X.509-SVIDs of workloads that an agent has handed out and that are still good, or those that a proxy's gateways serve
+/// with, whole; after each change, and not more than once a second. The outage budget is counted from them.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Holdings {
     #[prost(message, repeated, tag = "1")]

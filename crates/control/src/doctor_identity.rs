@@ -50,7 +50,7 @@ fn budget(counted: &Counted) -> Finding {
     let left = spoken(seconds);
     let message =
         format!("if issuance stopped now, {} ({}) would be the first to fail, in {left}", first.spiffe_id, first.node);
-    let half = first.ttl.map(|ttl| ttl.as_secs() / 2).unwrap_or_default();
+    let half = first.ttl.as_secs() / 2;
     // renewals begin at the half with some jitter
     let late = seconds < half / 10 * 8;
     let severity = match (late, seconds < LITTLE_SECONDS) {

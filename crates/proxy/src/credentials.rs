@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use api::issuance::{Bundles, Issuance, IssueError};
+use api::issuance::{Bundles, HeldSvid, Issuance, IssueError};
 use arc_swap::ArcSwap;
 use identity::BundleError;
 use runtime::{
@@ -18,7 +18,7 @@ use rustls::{ServerConfig, pki_types::CertificateDer};
 use thiserror::Error;
 use tokio::sync::watch;
 use trustdir::{Asks, Revision};
-use types::{Clock, Host, Label, Reason, Timestamp, limits};
+use types::{Clock, Host, Label, Reason, SpiffeId, Timestamp, limits};
 
 use crate::{stats::Stats, trusted::Trusted};
 
@@ -98,16 +98,27 @@ pub struct Keeper {
 
 /// One domain's certificate.
 struct Held {
+    /// Whose, and its serial number.
+    name: (SpiffeId, String),
     /// Leaf first.
     chain: Vec<CertificateDer<'static>>,
     configs: ServerConfigs,
     not_after: Timestamp,
     renew_at: Timestamp,
+    /// Attempts to get another one that failed.
+    failures: u32,
     /// What it was issued for: another certificate is due when that is something else.
     basis: Basis,
     /// The roots of its trust domain when it was last looked at. Under others it may verify no more, and is then due: this
     /// is how a root that was given up in an emergency leaves the gateways.
     roots: Vec<Vec<u8>>,
+}
+
+impl Held {
+    fn told(&self) -> HeldSvid {
+        let (spiffe_id, serial) = self.name.clone();
+        HeldSvid { spiffe_id, serial, not_after: self.not_after, failures: self.failures }
+    }
 }
 
 /// What a certificate follows from.
@@ -202,6 +213,9 @@ impl Keeper {
             match self.obtain(&domain, basis, roots).await {
                 Ok(held) => drop(self.held.insert(domain, held)),
                 Err(error) => {
+                    if let Some(held) = self.held.get_mut(&domain) {
+                        held.failures = held.failures.saturating_add(1);
+                    }
                     if !error.is_away() {
                         self.refused.insert(domain);
                     }
@@ -209,6 +223,7 @@ impl Keeper {
                 }
             }
         }
+        self.issuance.tell_held(self.held.values().map(Held::told).collect());
         self.stats.set_certificates(self.held.iter().map(|(domain, held)| (domain.clone(), held.not_after)).collect());
         served.iter().try_for_each(|served| self.publish(served))?;
         failed

@@ -159,6 +159,6 @@ not renewed:
     fn nothing_registered_says_what_to_do() {
         let mut out = Vec::new();
         show(&mut out, Palette::plain(), Timestamp::default(), &[]).unwrap();
-        assert!(String::from_utf8(out).unwrap().contains("`workloads` of a domain.yaml"));
+        assert!(String::from_utf8(out).unwrap().contains("`attest` of a workload in domain.yaml"));
     }
 }

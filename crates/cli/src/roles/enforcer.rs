@@ -155,7 +155,6 @@ pub fn certificates(stats: &::proxy::Stats) -> impl Iterator<Item = Certificate>
 pub fn load(stats: &::proxy::Stats, log: &Log, unshipped_bytes: u64) -> Load {
     let counted = stats.snapshot();
     let health = log.health();
-    let ends = stats.certificates().into_iter().map(|(_, not_after)| not_after.micros());
     Load {
         allowed: counted.allowed,
         would_deny: counted.would_deny,
@@ -165,6 +164,5 @@ pub fn load(stats: &::proxy::Stats, log: &Log, unshipped_bytes: u64) -> Load {
         log_bytes: health.used_bytes,
         log_unshipped_bytes: unshipped_bytes,
         log_max_bytes: health.max_bytes,
-        certificates_end: ends.min().unwrap_or_default(),
     }
 }

@@ -59,6 +59,14 @@ impl Federations {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An attempt came to nothing, not even to a failure that could be told: the next one comes at its interval.
+    pub(super) fn again(&self, name: &TrustDomain) {
+        if let Some(entry) = self.entries().get_mut(name).filter(|entry| entry.due.is_none()) {
+            entry.due = Some(Instant::now() + entry.standing.interval);
+        }
+        self.wake.notify_one();
+    }
+
     /// What is due by now, each once until it is [`Control::fetched`]; and when the next will be.
     pub(super) fn due(&self, now: Instant) -> (Vec<Due>, Option<Instant>) {
         let mut entries = self.entries();

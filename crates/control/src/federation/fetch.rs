@@ -90,17 +90,20 @@ pub(super) async fn fetch(
 ) -> Result<String, FetchError> {
     let all = async {
         let addresses = reach::addresses(url, private_network).await?;
-        let stream = connect(&addresses).await?;
+        let stream = connect(&addresses, patience / 2).await?;
         let stream = shake(stream, url, tls).await?;
         get(stream, url).await
     };
     timeout(patience, all).await.unwrap_or(Err(FetchError::TooSlow))
 }
 
-async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, FetchError> {
+/// Tries one address after another, each for its share of the time: one that swallows everything hides no other.
+pub(super) async fn connect(addresses: &[SocketAddr], patience: Duration) -> Result<TcpStream, FetchError> {
+    let share = patience / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
     let mut last = None;
     for address in addresses {
-        match TcpStream::connect(address).await {
+        let connecting = timeout(share, TcpStream::connect(address)).await;
+        match connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = Some(FetchError::Connect(*address, error)),
         }

@@ -48,6 +48,8 @@ const fn network_v6(address: Ipv6Addr) -> Network {
         // unspecified, loopback and the rest of what embeds IPv4 by an old rule
         [0, 0, 0, 0, 0, 0, ..] => Network::Near,
         [0xfe80..=0xfebf | 0xff00..=0xffff, ..] => Network::Near,
+        // a translator of somebody's own (RFC 8215): where it leads does not show
+        [0x64, 0xff9b, 1, ..] => Network::Near,
         [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] | [0x2001, 0xdb8, ..] | [0x0100, 0, 0, 0, ..] => Network::Private,
         _ => Network::Public,
     }

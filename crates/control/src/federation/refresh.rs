@@ -48,10 +48,12 @@ pub async fn keep_federated(control: Arc<Control>, mut finishing: watch::Receive
 
 /// One attempt, taken into force off the threads that carry connections.
 pub(super) async fn refresh(control: Arc<Control>, due: Due, patience: Duration) {
+    let (name, taker) = (due.federation.trust_domain.clone(), Arc::clone(&control));
     let came = attempt(&control, &due, patience).await;
-    let taking = tokio::task::spawn_blocking(move || control.fetched(&due, came));
+    let taking = tokio::task::spawn_blocking(move || taker.fetched(&due, came));
     if let Err(error) = taking.await {
-        tracing::error!(%error, "taking a bundle over failed");
+        tracing::error!(trust_domain = %name, %error, "taking a bundle over failed");
+        control.federation.again(&name);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::admin::{Budget, BudgetLine};
 use types::{Timestamp, limits};
 
-use super::{Gateway, moment, renewable};
+use super::{moment, node_name, renewed_for};
 use crate::acts::count;
 use crate::service::Control;
 
@@ -27,7 +27,7 @@ pub(crate) struct Kept {
     /// Attempts to renew it that failed since the last that did not.
     pub failures: u32,
     /// How long one lives.
-    pub ttl: Option<Duration>,
+    pub ttl: Duration,
 }
 
 impl Counted {
@@ -64,13 +64,12 @@ impl Control {
     pub(crate) fn count_budget(&self) -> Counted {
         let at = self.parts.clock.now();
         let (revision, signals) = (self.parts.revision.load_full(), self.parts.signals.load_full());
-        let workloads = renewable(&revision);
         let (mut identities, mut unknown) = (Vec::new(), Vec::new());
-        for node in self.holdings().into_iter().filter(|node| self.agent_is_trusted(&node.node, at)) {
-            let name = self.node_name(&node);
+        for node in self.holdings().into_iter().filter(|node| self.is_trusted(node, at)) {
+            let name = node_name(&node);
             unknown.extend(what_is_unknown(&name, &node, at));
             for held in &node.held {
-                let Some(workload) = workloads.get(&held.spiffe_id) else { continue };
+                let Some(ttl) = renewed_for(&revision, &node, &held.spiffe_id) else { continue };
                 let over = !node.connected && held.not_after <= at;
                 if over || signals.revoked_id(&held.spiffe_id, at).is_some() {
                     continue;
@@ -80,26 +79,17 @@ impl Control {
                     node: name.clone(),
                     not_after: held.not_after,
                     failures: held.failures,
-                    ttl: Some(workload.svid_ttl),
+                    ttl,
                 });
             }
         }
-        let gateways = self.gateways(&revision).into_iter().filter(|one| one.connected || one.not_after > at);
-        identities.extend(gateways.map(Kept::from));
         identities.sort_by(|a, b| (a.not_after, &a.spiffe_id, &a.node).cmp(&(b.not_after, &b.spiffe_id, &b.node)));
         bound(&mut unknown);
         Counted { at, identities, unknown }
     }
 }
 
-impl From<Gateway> for Kept {
-    fn from(gateway: Gateway) -> Self {
-        let Gateway { spiffe_id, node, not_after, ttl, connected: _ } = gateway;
-        Self { spiffe_id, node, not_after, failures: 0, ttl }
-    }
-}
-
-/// What an agent's word leaves open.
+/// What a peer's word leaves open.
 fn what_is_unknown(name: &str, node: &crate::wire::NodeHoldings, at: Timestamp) -> Option<String> {
     if !node.told {
         let heard = match (node.connected, node.heard) {
@@ -123,6 +113,6 @@ fn bound(unknown: &mut Vec<String>) {
     let (all, most) = (unknown.len(), limits::REACH_NAMED.default_usize());
     if all > most {
         unknown.truncate(most);
-        unknown.push(format!("{} more agents", all.saturating_sub(most)));
+        unknown.push(format!("{} more", all.saturating_sub(most)));
     }
 }

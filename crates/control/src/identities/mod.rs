@@ -3,16 +3,15 @@
 //! What is held is what agents and proxies last said, in memory: after a start it comes in again within seconds, and until
 //! then the answers name who has not said anything yet.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use api::admin::{Held, Registered, Role};
 use trustdir::{Revision, Workload};
 use types::{Label, SpiffeId, Timestamp};
 
-use crate::peers::Seen;
 use crate::service::Control;
-use crate::wire::NodeHoldings;
+use crate::wire::{NodeHoldings, is_gateway};
 
 mod budget;
 mod spoken;
@@ -47,8 +46,8 @@ impl Control {
 
     fn held_by_id(&self) -> HashMap<SpiffeId, Vec<Held>> {
         let mut by_id: HashMap<SpiffeId, Vec<Held>> = HashMap::new();
-        for node in self.holdings() {
-            let name = self.node_name(&node);
+        for node in self.holdings().into_iter().filter(|node| node.role == Role::Agent) {
+            let name = node_name(&node);
             for held in node.held {
                 by_id.entry(held.spiffe_id).or_default().push(Held {
                     node: name.clone(),
@@ -62,75 +61,16 @@ impl Control {
         by_id
     }
 
-    /// The name of an agent's node in listings.
-    pub(crate) fn node_name(&self, node: &NodeHoldings) -> String {
-        let name = node.node.to_string();
-        let seen = Label::parse(&name).ok().and_then(|name| self.hub.peers.get(&(Role::Agent, name)));
-        if seen.is_some_and(|seen| seen.in_process()) { IN_PROCESS.to_owned() } else { name }
-    }
-
-    /// Whether an agent is issued anything.
-    fn agent_is_trusted(&self, name: &str, now: Timestamp) -> bool {
-        let seen = Label::parse(name).ok().and_then(|name| self.hub.peers.get(&(Role::Agent, name)));
+    /// Whether a peer is issued anything.
+    fn is_trusted(&self, node: &NodeHoldings, now: Timestamp) -> bool {
+        let seen = self.hub.peers.get(&(node.role, node.node.clone()));
         seen.is_none_or(|seen| self.distrusted(&seen, None, now).is_none())
     }
-
-    /// The certificates of gateways: exact for that of this process, the first to end for each proxy elsewhere.
-    fn gateways(&self, revision: &Revision) -> Vec<Gateway> {
-        let organisation = &revision.model().organisation;
-        let mut gateways = Vec::new();
-        for certificate in self.parts.roles.certificates().into_iter().filter(|certificate| !certificate.is_root) {
-            let id = format!("spiffe://{}.{organisation}/_gateway/{}", certificate.domain, self.parts.node);
-            let domain = Label::parse(&certificate.domain).ok().and_then(|name| revision.domains().get(&name));
-            gateways.push(Gateway {
-                spiffe_id: id,
-                node: IN_PROCESS.to_owned(),
-                not_after: certificate.not_after,
-                connected: true,
-                ttl: domain.map(|domain| domain.svid_ttl),
-            });
-        }
-        let now = self.parts.clock.now();
-        let is_one = |seen: &Seen| seen.place.role == Role::Proxy && !seen.in_process();
-        let elsewhere = self.hub.peers.all().into_iter().filter(is_one);
-        let trusted = elsewhere.filter(|seen| self.distrusted(seen, None, now).is_none());
-        gateways.extend(trusted.filter_map(|seen| Gateway::of_proxy(&seen, revision)));
-        gateways
-    }
 }
 
-/// The server identity of a gateway.
-struct Gateway {
-    spiffe_id: String,
-    node: String,
-    not_after: Timestamp,
-    connected: bool,
-    /// How long one lives; `None` where that is not known.
-    ttl: Option<Duration>,
-}
-
-impl Gateway {
-    /// The first certificate of a proxy that ends. Which domain's it is it does not say: where it serves more than one, its
-    /// own identity stands for it.
-    fn of_proxy(seen: &Seen, revision: &Revision) -> Option<Self> {
-        let organisation = &revision.model().organisation;
-        let ends = seen.load.as_ref().map(|load| load.certificates_end).filter(|ends| *ends != 0)?;
-        let name = &seen.place.name;
-        let only = match seen.place.domains.as_deref() {
-            Some([only]) => Some(only),
-            Some(_) | None => None,
-        };
-        let spiffe_id = match only {
-            Some(domain) => format!("spiffe://{domain}.{organisation}/_gateway/{name}"),
-            None => format!("spiffe://system.{organisation}/proxy/{name}"),
-        };
-        let ttl = match only {
-            Some(domain) => revision.domains().get(domain).map(|domain| domain.svid_ttl),
-            None => revision.domains().values().map(|domain| domain.svid_ttl).min(),
-        };
-        let not_after = Timestamp::from_micros(ends);
-        Some(Self { spiffe_id, node: name.to_string(), not_after, connected: seen.is_connected(), ttl })
-    }
+/// The name of a node in listings.
+fn node_name(node: &NodeHoldings) -> String {
+    if node.in_process { IN_PROCESS.to_owned() } else { node.node.to_string() }
 }
 
 /// Whether identities of a workload are issued to anybody: here, where a rule recognises it, or by somebody else.
@@ -138,10 +78,19 @@ const fn may_have_one(workload: &Workload) -> bool {
     workload.federated || !workload.rules.is_empty()
 }
 
-/// The workloads whose identities are renewed here, by SPIFFE ID.
-fn renewable(revision: &Revision) -> BTreeMap<&SpiffeId, &Workload> {
-    let renewed = revision.workloads().values().filter(|workload| !workload.rules.is_empty());
-    renewed.map(|workload| (&workload.spiffe_id, workload)).collect()
+/// For how long an identity is issued that is renewed here, in the hands of such a peer; `None` for one that is not.
+fn renewed_for(revision: &Revision, node: &NodeHoldings, id: &SpiffeId) -> Option<Duration> {
+    match node.role {
+        Role::Proxy => {
+            let mut domains = revision.domains().values();
+            let domain = domains.find(|domain| domain.trust_domain == *id.trust_domain())?;
+            is_gateway(id, &node.node).then_some(domain.svid_ttl)
+        }
+        Role::Agent => {
+            let workload = revision.workloads().get(&revision.model().workload_of(id).ok()?)?;
+            (!workload.rules.is_empty()).then_some(workload.svid_ttl)
+        }
+    }
 }
 
 #[cfg(test)]

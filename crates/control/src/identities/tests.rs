@@ -1,11 +1,11 @@
+use std::collections::BTreeMap;
+
 use ::wire::content::Holdings;
 use api::admin::Severity;
 use api::issuance::HeldSvid;
-use api::wire::Load;
 use types::Clock;
 
 use super::*;
-use crate::Certificate;
 use crate::fixture::{Folder, LOG_BYTES, NOW, World};
 use crate::store::{Joined, Last, Place};
 
@@ -137,10 +137,7 @@ fn what_nodes_hold_that_are_not_trusted_any_more_is_not_counted() {
     let good = join(&world, Role::Agent, "vm-1", None, true);
     say(&world, &thief, vec![svid(STOREFRONT, 60, 0)], 0);
     say(&world, &good, vec![svid(STOREFRONT, 1_800, 0)], 0);
-    let seen = world.control.hub.peers.get(&edge).unwrap();
-    let line = world.control.hub.peers.connect(&seen.place, false, None, world.clock.now()).unwrap();
-    let load = Load { certificates_end: at(90).micros(), ..Load::default() };
-    world.control.hub.peers.pulse(&edge, line.id, 0, Some(load), world.clock.now());
+    say(&world, &edge, vec![svid("spiffe://shop.example.internal/_gateway/edge", 90, 0)], 0);
     let before = world.admin().budget().unwrap();
     assert_eq!((before.seconds, before.counted, before.unknown.len()), (Some(60), 3, 1), "{before:?}");
     for (role, name) in [thief, silent, edge] {
@@ -202,26 +199,21 @@ fn what_the_figure_cannot_know_is_said() {
 #[test]
 fn gateways_count_too() {
     let world = World::new();
-    let ours = Certificate {
-        name: "the gateway's certificate for shop".into(),
-        domain: "shop".into(),
-        is_root: false,
-        not_after: at(1_000),
-    };
-    world.told.certificates.lock().unwrap().push(ours);
-    for (name, domains, ends) in [("one", Some(vec![label("shop")]), 900), ("all", None, 800)] {
-        let name = join(&world, Role::Proxy, name, domains, true);
-        let seen = world.control.hub.peers.get(&name).unwrap();
-        let line = world.control.hub.peers.connect(&seen.place, false, None, world.clock.now()).unwrap();
-        let load = Load { certificates_end: at(ends).micros(), ..Load::default() };
-        world.control.hub.peers.pulse(&name, line.id, 0, Some(load), world.clock.now());
+    let gateway = |name: &str, ends| svid(&format!("spiffe://shop.example.internal/_gateway/{name}"), ends, 0);
+    for (name, ends) in [("one", 900), ("all", 800)] {
+        let peer = join(&world, Role::Proxy, name, None, true);
+        say(&world, &peer, vec![gateway(name, ends)], 0);
     }
+    let here = Place { role: Role::Proxy, name: label("local"), group: None, domains: None };
+    let _here = world.control.hub.peers.connect(&here, true, None, world.clock.now()).unwrap();
+    let last = svid("spiffe://system.example.internal/proxy/local", 10, 0);
+    say(&world, &(Role::Proxy, label("local")), vec![gateway("local", 1_000), gateway("one", 20), last], 0);
     let budget = world.admin().budget().unwrap();
     let first: Vec<_> = budget.first.iter().map(|line| (line.spiffe_id.as_str(), line.node.as_str())).collect();
     assert_eq!(
         first,
         [
-            ("spiffe://system.example.internal/proxy/all", "all"),
+            ("spiffe://shop.example.internal/_gateway/all", "all"),
             ("spiffe://shop.example.internal/_gateway/one", "one"),
             ("spiffe://shop.example.internal/_gateway/local", IN_PROCESS),
         ]

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ::wire::content::{self, Holdings};
 use api::admin::Role;
 use api::issuance::HeldSvid;
-use types::{Label, Timestamp};
+use types::{Label, SpiffeId, Timestamp};
 
 use crate::peers::{Name, Peers, Seen};
 use crate::service::Control;
@@ -28,21 +28,30 @@ struct Said {
     held: Option<Holdings>,
 }
 
-/// What a node says that workloads on it hold.
+/// What a peer says that is held there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct NodeHoldings {
-    /// The agent's name.
-    pub node: String,
+    /// An agent, where workloads of its node hold it, or a proxy, whose gateways do.
+    pub role: Role,
+    /// The peer's name.
+    pub node: Label,
+    /// Whether it shares control's process.
+    pub in_process: bool,
     /// Whether it is connected.
     pub connected: bool,
     /// When it was last heard.
     pub heard: Option<Timestamp>,
-    /// What it handed out and is still good; what ends first is first.
+    /// What is in use there and still good; what ends first is first.
     pub held: Vec<HeldSvid>,
     /// How many more there are than are listed.
     pub more: u64,
     /// Whether it said anything since this control was started.
     pub told: bool,
+}
+
+/// Whether this is the identity of a proxy's gateway in a domain: `/_gateway/NAME`.
+pub(crate) fn is_gateway(id: &SpiffeId, name: &Label) -> bool {
+    id.segments().eq(["_gateway", name.as_str()])
 }
 
 /// A peer that does not have bundles yet.
@@ -108,17 +117,25 @@ impl Heard {
 }
 
 impl Control {
-    /// What workloads hold, by node: every agent that joined or shares this process, connected or not.
+    /// What workloads and gateways hold, by peer: everybody who joined or shares this process, connected or not.
     pub(crate) fn holdings(&self) -> Vec<NodeHoldings> {
-        let agents = self.hub.peers.all().into_iter().filter(|seen| seen.place.role == Role::Agent);
         let node = |seen: Seen| {
             let said = self.hub.heard.of(&seen);
             let told = said.held.is_some();
             let Holdings { held, more } = said.held.unwrap_or_default();
-            let (node, connected, heard) = (seen.place.name.to_string(), seen.is_connected(), seen.last.heard);
-            NodeHoldings { node, connected, heard, held, more, told }
+            let (connected, in_process, heard) = (seen.is_connected(), seen.in_process(), seen.last.heard);
+            NodeHoldings {
+                role: seen.place.role,
+                node: seen.place.name,
+                in_process,
+                connected,
+                heard,
+                held,
+                more,
+                told,
+            }
         };
-        agents.map(node).collect()
+        self.hub.peers.all().into_iter().map(node).collect()
     }
 
     /// The number under which bundles were last signed for peers; 0 where none ever were.

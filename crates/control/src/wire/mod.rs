@@ -31,7 +31,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 
-pub(crate) use self::heard::{Behind, NodeHoldings};
+pub(crate) use self::heard::{Behind, NodeHoldings, is_gateway};
 
 use self::gate::Gate;
 use self::service::Service;

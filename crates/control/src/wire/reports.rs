@@ -11,8 +11,10 @@ use tonic::Status;
 use types::limits;
 
 use super::follow::{Line, SILENCE, blocking, shown};
+use super::heard::is_gateway;
 use super::sending::Wanted;
 use crate::peers::{Ending, Refused};
+use crate::store::Place;
 
 impl Line {
     pub(super) async fn take(&mut self, report: Report) -> Result<(), Ending> {
@@ -51,13 +53,16 @@ impl Line {
         Ending { why: status.message().to_owned(), retry: false }
     }
 
-    /// What workloads of its node hold.
+    /// What workloads of its node hold, or its own gateways.
     fn holds(&mut self, holdings: &Holdings) -> Result<(), Ending> {
-        if self.caller.place.role != Role::Agent {
-            return Err(Ending { why: "only an agent hands out identities of workloads".to_owned(), retry: false });
-        }
+        let ending = |why: String| Ending { why, retry: false };
         let held = content::read_holdings(holdings)
-            .map_err(|error| Ending { why: format!("what it holds cannot be read: {error}"), retry: false })?;
+            .map_err(|error| ending(format!("what it holds cannot be read: {error}")))?;
+        let Place { role, name, .. } = &self.caller.place;
+        let not_its_own = held.held.iter().find(|held| *role == Role::Proxy && !is_gateway(&held.spiffe_id, name));
+        if let Some(held) = not_its_own {
+            return Err(ending(format!("it says that it holds {}, which is none of its gateways", held.spiffe_id)));
+        }
         self.control.hub.heard.holdings(&self.control.hub.peers, &self.name, held);
         Ok(())
     }

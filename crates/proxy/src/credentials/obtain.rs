@@ -85,7 +85,8 @@ impl Keeper {
         let chain = chain_of(svid);
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(gateway.key_der.to_vec()));
         let configs = tls::server_configs(chain.clone(), key, self.trusted.trust())?;
-        Ok(Held { chain, configs, not_after: svid.not_after, renew_at, basis, roots })
+        let name = (svid.spiffe_id.clone(), svid.serial.clone());
+        Ok(Held { name, chain, configs, not_after: svid.not_after, renew_at, failures: 0, basis, roots })
     }
 }
 

@@ -62,3 +62,21 @@ async fn a_machine_that_was_suspended_renews_what_became_due_meanwhile() {
     site.clock.0.store(31 * 60, Ordering::SeqCst);
     until("other certificates", || site.issuer().minted.load(Ordering::SeqCst) >= 4).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_serves_with_is_told_and_that_it_is_not_renewed() {
+    let site = Site::start(&Rules::default(), 1).await;
+    let told = || {
+        let told = site.issuer().told.lock().unwrap().clone();
+        told.into_iter().map(|held| (held.spiffe_id.to_string(), held.failures)).collect::<Vec<_>>()
+    };
+    let gateways = |failures: u32| {
+        ["finance", "hr"].map(|domain| (format!("spiffe://{domain}.acme.internal/_gateway/node"), failures)).to_vec()
+    };
+    assert_eq!(told(), gateways(0));
+    site.issuer().is_away.store(true, Ordering::SeqCst);
+    site.clock.0.store(31 * 60, Ordering::SeqCst);
+    until("an attempt for each", || told() >= gateways(1)).await;
+    site.issuer().is_away.store(false, Ordering::SeqCst);
+    until("their renewal", || told() == gateways(0)).await;
+}

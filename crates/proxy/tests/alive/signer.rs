@@ -8,7 +8,9 @@ use std::{
     },
 };
 
-use api::issuance::{Answer, Bundles, Entitled, Issuance, IssueError, JwtSvid, KeptGateway, Svid, WorkloadOrder};
+use api::issuance::{
+    Answer, Bundles, Entitled, HeldSvid, Issuance, IssueError, JwtSvid, KeptGateway, Svid, WorkloadOrder,
+};
 use arc_swap::ArcSwap;
 use testkit::{Authority, LeafPlan, RealClock};
 use tokio::sync::watch;
@@ -44,6 +46,8 @@ pub struct Signer {
     pub minted: AtomicUsize,
     /// What it was given to keep, by domain.
     pub kept: Mutex<BTreeMap<String, KeptGateway>>,
+    /// What it was told is in use.
+    pub told: Mutex<Vec<HeldSvid>>,
 }
 
 impl Signer {
@@ -58,6 +62,7 @@ impl Signer {
             is_away: AtomicBool::new(false),
             minted: AtomicUsize::new(0),
             kept: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 
@@ -129,6 +134,10 @@ impl Issuance for Signer {
 
     fn is_revoked(&self, _: &str, _: &[u8; 32]) -> bool {
         false
+    }
+
+    fn tell_held(&self, held: Vec<HeldSvid>) {
+        *self.told.lock().unwrap() = held;
     }
 
     fn kept_gateway(&self, domain: &Label) -> Option<KeptGateway> {

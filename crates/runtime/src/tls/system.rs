@@ -186,7 +186,7 @@ fn minute(moment: Timestamp) -> String {
 
 fn span(seconds: u64) -> String {
     match (seconds / 3600, seconds / 60 % 60) {
-        (0, 0) => format!("{seconds} s"),
+        (0, 0) => "less than a minute".to_owned(),
         (0, minutes) => format!("{minutes} min"),
         (hours, minutes) => format!("{hours} h {minutes} min"),
     }

@@ -115,7 +115,7 @@ async fn a_clock_that_is_wrong_is_told() {
         let refusal = refused(control(), client(PinnedRoot::Root(root.der().to_vec()), now)).await;
         assert!(matches!(refusal, ServerRefusal::Clock { .. }), "{refusal:?}");
         let words = refusal.to_string();
-        let minute = format!("time, {}Z:", &now.to_string()[..16]);
+        let minute = format!("time, {}Z:", now.to_string().get(..16).unwrap());
         assert!(words.contains("compare both clocks") && words.contains(by) && words.contains(&minute), "{words}");
     }
 }

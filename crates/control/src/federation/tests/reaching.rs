@@ -1,9 +1,11 @@
 //! Where a bundle may be fetched from (DI-2).
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use trustdir::FederationUrl;
 
+use super::super::fetch::connect;
 use super::super::reach::{Network, addresses, allowed, network};
 
 fn at(address: &str) -> SocketAddr {
@@ -41,6 +43,8 @@ fn di_2_every_way_to_write_an_inner_address_is_seen() {
         ("::127.0.0.1", Network::Near),
         ("64:ff9b::a9fe:a9fe", Network::Near),
         ("64:ff9b::a00:1", Network::Private),
+        ("64:ff9b:1::a9fe:a9fe", Network::Near),
+        ("64:ff9b:1:ffff::1", Network::Near),
         ("2002:7f00:1::", Network::Near),
         ("2002:c0a8:101::", Network::Private),
     ] {
@@ -65,6 +69,22 @@ fn di_2_a_name_leads_to_checked_addresses_only() {
     assert_eq!(words(vec![near], true), near_words, "a private network is not this machine");
     assert_eq!(words(Vec::new(), true), "the name `p.example` has no address");
     assert_eq!(allowed("p", vec![public; 100], false).unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn an_address_that_swallows_everything_hides_no_other() {
+    let (full, good) = (std::net::TcpListener::bind("127.0.0.1:0"), std::net::TcpListener::bind("127.0.0.1:0"));
+    let (full, good) = (full.unwrap(), good.unwrap());
+    let at = |listener: &std::net::TcpListener| listener.local_addr().unwrap();
+    // nobody accepts: once its queue is full, the kernel answers nothing more
+    let queued: Vec<_> =
+        std::iter::from_fn(|| std::net::TcpStream::connect_timeout(&at(&full), Duration::from_millis(100)).ok())
+            .collect();
+    assert!(!queued.is_empty());
+    let connected = connect(&[at(&full), at(&good)], Duration::from_millis(400)).await.unwrap();
+    assert_eq!(connected.peer_addr().unwrap(), at(&good));
+    let refused = connect(&[at(&full)], Duration::from_millis(100)).await.unwrap_err().to_string();
+    assert!(refused.starts_with(&format!("no connection to {}: ", at(&full))), "{refused}");
 }
 
 #[tokio::test]

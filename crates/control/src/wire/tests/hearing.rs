@@ -37,8 +37,13 @@ fn holdings(serials: &[&str]) -> Said {
     Said::Holdings(Holdings { held: serials.iter().map(|serial| holding(serial)).collect(), more: 3 })
 }
 
+fn gateway(name: &str) -> Said {
+    let spiffe_id = format!("spiffe://shop.example.internal/_gateway/{name}");
+    Said::Holdings(Holdings { held: vec![Holding { spiffe_id, ..holding("0a") }], more: 0 })
+}
+
 fn node(control: &Control, name: &str) -> NodeHoldings {
-    control.holdings().into_iter().find(|one| one.node == name).unwrap()
+    control.holdings().into_iter().find(|one| one.node.as_str() == name).unwrap()
 }
 
 fn behind(control: &Control, number: u64) -> Vec<(String, bool, u64, String)> {
@@ -83,7 +88,7 @@ async fn what_an_agent_holds_is_known_while_it_is_away_and_until_it_retires() {
     // an agent that shares the process counts like any other
     let here = net.follow(in_process(Role::Agent, "local"), Have::default()).await.unwrap();
     here.say(holdings(&["0d"])).await;
-    until(|| world.control.holdings().iter().any(|one| one.node == "local" && one.told)).await;
+    until(|| world.control.holdings().iter().any(|one| one.node.as_str() == "local" && one.told)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,7 +120,8 @@ async fn holdings_that_are_none_end_the_connection() {
     for (role, said, words) in [
         (Role::Agent, bad, "no SPIFFE ID"),
         (Role::Agent, Said::Holdings(Holdings { held: many, more: 0 }), "more than 4096"),
-        (Role::Proxy, holdings(&["0a"]), "only an agent"),
+        (Role::Proxy, holdings(&["0a"]), "none of its gateways"),
+        (Role::Proxy, gateway("other"), "none of its gateways"),
     ] {
         let mut peer = net.follow(in_process(role, "odd"), Have::default()).await.unwrap();
         peer.say(said).await;
@@ -123,6 +129,10 @@ async fn holdings_that_are_none_end_the_connection() {
         assert!(why.contains(words), "{why}");
     }
     assert!(world.control.holdings().iter().all(|one| !one.told));
+    // a proxy's own gateways are what it may name
+    let edge = net.follow(in_process(Role::Proxy, "edge"), Have::default()).await.unwrap();
+    edge.say(gateway("edge")).await;
+    until(|| world.control.holdings().iter().any(|one| one.role == Role::Proxy && one.told)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
