@@ -46,6 +46,8 @@ struct Session<'l> {
     renewal: Option<Renewal>,
     /// What is in the hands of workloads; marked as changed until control was told.
     holdings: watch::Receiver<Option<Arc<Holdings>>>,
+    /// Control was told on this connection.
+    has_told: bool,
     /// When the next attempt to renew or to write is due.
     again: Instant,
 }
@@ -78,8 +80,8 @@ pub(super) async fn follow(life: &mut Life, channel: Channel, target: &mut watch
     let mut holdings = life.outlets.issuance.held();
     // each connection is told what is held, whoever was told before
     holdings.mark_changed();
-    let (work, renewal, again) = (None, None, Instant::now());
-    let session = Session { life, reports, channel, root_sha256, served, work, renewal, holdings, again };
+    let (work, renewal, again, has_told) = (None, None, Instant::now(), false);
+    let session = Session { life, reports, channel, root_sha256, served, work, renewal, holdings, has_told, again };
     let ended = session.run(updates, &welcome, target).await;
     life.cut();
     ended
@@ -108,6 +110,8 @@ impl Session<'_> {
                     }
                 }
                 _ = pulse.tick() => self.pulse().await,
+                // the first word at once, changes with the pulse
+                Ok(()) = self.holdings.changed(), if !self.has_told => self.tell_held(),
                 () = sleep_until(heard + silence) => Err(Ended::soon("control is silent")),
                 Some(compiled) = done(&mut self.work) => {
                     self.work = None;
@@ -206,7 +210,9 @@ impl Session<'_> {
     async fn pulse(&mut self) -> Result<(), Ended> {
         let load = (self.life.config.load)();
         self.send(report::Report::Pulse(Pulse { clock: self.life.now().micros(), load: Some(load) }))?;
-        self.tell_held()?;
+        if self.holdings.has_changed().unwrap_or(false) {
+            self.tell_held()?;
+        }
         if Instant::now() < self.again {
             return Ok(());
         }
@@ -216,14 +222,11 @@ impl Session<'_> {
         self.all(next)
     }
 
-    /// Tells what is held, where that changed since control was told.
+    /// Tells what is held, where anybody said so.
     fn tell_held(&mut self) -> Result<(), Ended> {
-        if !self.holdings.has_changed().unwrap_or(false) {
-            return Ok(());
-        }
-        let held = self.holdings.borrow_and_update().clone();
-        let message = held.map(|held| content::holdings_message(&held));
-        message.map_or(Ok(()), |message| self.send(report::Report::Holdings(message)))
+        let Some(held) = self.holdings.borrow_and_update().clone() else { return Ok(()) };
+        self.has_told = true;
+        self.send(report::Report::Holdings(content::holdings_message(&held)))
     }
 
     /// Asks for another certificate at half of the life of the one there is.
